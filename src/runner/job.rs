@@ -1,0 +1,98 @@
+//! The one JSON document that a runner gets over its standard input, and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::deployments::RecipientSpec;
+
+/// Version of [`Job`] and of the events; the supervisor accepts this one and the one before.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// Plan and apply.
+    Deploy,
+    /// Plan, show, change nothing.
+    Plan,
+    /// Destroy everything in the state.
+    Destroy,
+}
+
+/// One run, complete: no other input reaches the supervisor.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// [`PROTOCOL`]; first, so that any reader can refuse early.
+    pub(crate) version: u32,
+    /// UUIDv7 of the run.
+    pub(crate) run: String,
+    /// The attempt, from 1.
+    pub(crate) attempt: u32,
+    /// Deployment it belongs to, for the log.
+    pub(crate) deployment: String,
+    /// What to do.
+    pub(crate) action: Action,
+    /// Relative path to base64 content: `main.tf`, `modules/ID/VERSION/…`, `.terraform.lock.hcl`. Checked for `..` and links again inside.
+    pub(crate) files: BTreeMap<String, String>,
+    /// `sha256:HEX` of the bundle (design 5.11); verified before anything runs.
+    pub(crate) bundle_digest: String,
+    /// Label of each module block in `main.tf` to what it stands for, so that diagnostics can name it.
+    pub(crate) labels: BTreeMap<String, Label>,
+    /// Engine: `opentofu`, `terraform`, or `None` for what is found, OpenTofu first.
+    pub(crate) engine: Option<String>,
+    /// Whether state lies in the run's `state` directory (local) or where the backend block says.
+    pub(crate) local_state: bool,
+    /// Variables of the engine beside the fixed few: resolved values, secret.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Whether `init` may download providers that the mirror lacks.
+    pub(crate) allow_downloads: bool,
+    /// Readers of the log stream; empty: no log is kept.
+    pub(crate) log_recipients: Vec<RecipientSpec>,
+    /// Readers of the outputs; empty: outputs are not read.
+    pub(crate) output_recipients: Vec<RecipientSpec>,
+    /// `debug`, `info`, `warn` or `error`: what of the engine's stream goes into the log.
+    pub(crate) log_level: String,
+    /// Seconds per phase: `init`, `plan`, `apply`, `destroy`, `finish`; and `grace` between two interrupts.
+    pub(crate) deadlines: Deadlines,
+    /// Seal nothing: only for the control run of the tests. Set by `WINDLASS_TEST_UNSEALED`, never over the API.
+    #[serde(default)]
+    pub(crate) unsealed: bool,
+}
+
+/// Seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deadlines {
+    pub(crate) init: u64,
+    pub(crate) plan: u64,
+    pub(crate) apply: u64,
+    pub(crate) destroy: u64,
+    pub(crate) finish: u64,
+    /// Between the first SIGINT and the second while applying or destroying.
+    pub(crate) grace: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            init: 600,
+            plan: 1800,
+            apply: 7200,
+            destroy: 7200,
+            finish: 600,
+            grace: 600,
+        }
+    }
+}
+
+/// What a module block stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Label {
+    /// The node.
+    pub(crate) resource: crate::model::ResourceKey,
+    /// Its module.
+    pub(crate) module_id: String,
+    /// And version.
+    pub(crate) module_version: String,
+}

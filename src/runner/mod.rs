@@ -1,0 +1,166 @@
+//! One run, in one container: launchers outside, the supervisor inside.
+pub(crate) mod event;
+pub(crate) mod job;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::{event::Event, job::Job};
+use crate::model::phase::{FailureClass, Outcome};
+use crate::wire::runners::{DockerConfiguration, ProcessConfiguration};
+
+/// Identity of one attempt of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct RunKey {
+    /// UUIDv7 text.
+    pub(crate) run: String,
+    /// From 1; the lease epoch.
+    pub(crate) attempt: u32,
+}
+
+impl std::fmt::Display for RunKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.run, self.attempt)
+    }
+}
+
+/// How the runner of a deployment is launched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Launch {
+    /// A hardened container of the local Docker daemon.
+    Docker(DockerConfiguration),
+    /// A child process in a session of its own.
+    Process(ProcessConfiguration),
+}
+
+/// What a worker claims: everything it needs to carry out one attempt. Pure data; secrets of the
+/// environment are still references (`from_env`, `from_file`) that the launching host resolves.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    /// The attempt.
+    pub(crate) key: RunKey,
+    /// UUID text of the environment: names the state directory and binds standby containers.
+    pub(crate) env_uuid: String,
+    /// The job, complete but for `environment` (filled by the launcher from `launch`).
+    pub(crate) job: Job,
+    /// Where and how.
+    pub(crate) launch: Launch,
+}
+
+/// What a launcher knows of a started run; stored before the job is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Handle {
+    /// A container.
+    Container {
+        /// Id of the daemon.
+        id: String,
+    },
+    /// A process.
+    Process {
+        /// Process id of the supervisor.
+        pid: i32,
+        /// Its start time (field 22 of `/proc/PID/stat`), so that a reused pid is not taken for it.
+        started: u64,
+    },
+}
+
+/// How a run is over, for the desk.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RunEnd {
+    /// The supervisor's last event was delivered before (it is among the events).
+    Finished,
+    /// It ended without one, or never started.
+    Died {
+        /// `Lost`, `Failed` or `Cancelled`.
+        outcome: Outcome,
+        /// Why.
+        failure_class: FailureClass,
+        /// In clear: place, what was expected, what to do. Never words of the engine.
+        message: String,
+    },
+    /// It never accepted its job; the attempt is given back to the queue.
+    NeverBegan {
+        /// In clear.
+        message: String,
+    },
+}
+
+/// A run that the store says is going on, for adoption.
+#[derive(Clone)]
+pub(crate) struct Adoptable {
+    /// What it was given.
+    pub(crate) assignment: Assignment,
+    /// Absent: claimed, but nothing was recorded as started.
+    pub(crate) handle: Option<Handle>,
+    /// Number of the last event stored; 0 for none.
+    pub(crate) last_seq: u64,
+    /// Whether somebody asked to cancel it.
+    pub(crate) cancel: bool,
+}
+
+/// Why the desk could not be asked; the caller retries.
+#[derive(Debug, thiserror::Error)]
+#[error("the record of runs could not be read or written")]
+pub(crate) struct DeskError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+
+/// Where a worker gets runs and leaves what they say. Implemented over the store (local) and, later, over HTTP (agents).
+/// Every call is idempotent for the current attempt and refused for an older one.
+pub(crate) trait Desk: Send + Sync {
+    /// Takes the next run that may start, if any. `launchers` names what this host can do (`docker`, `process`).
+    fn claim(&self) -> impl Future<Output = Result<Option<Assignment>, DeskError>> + Send;
+    /// Runs that are claimed and not ended: after a restart, all of them are adopted or given back.
+    fn running(&self) -> impl Future<Output = Result<Vec<Adoptable>, DeskError>> + Send;
+    /// Records what was started, before the job is written to it. `Ok(false)`: the attempt is stale, stop it.
+    fn launched(
+        &self,
+        key: &RunKey,
+        handle: &Handle,
+    ) -> impl Future<Output = Result<bool, DeskError>> + Send;
+    /// Tells what is being done before the runner can speak (`image`, `starting`), for people who wait.
+    fn preparing(
+        &self,
+        key: &RunKey,
+        what: &str,
+    ) -> impl Future<Output = Result<(), DeskError>> + Send;
+    /// Stores events; those with a number already stored are skipped. Returns when they are durable.
+    fn events(
+        &self,
+        key: &RunKey,
+        events: Vec<Event>,
+    ) -> impl Future<Output = Result<(), DeskError>> + Send;
+    /// Ends the attempt. After this the launcher may remove it.
+    fn complete(
+        &self,
+        key: &RunKey,
+        end: RunEnd,
+    ) -> impl Future<Output = Result<(), DeskError>> + Send;
+    /// Runs among `keys` that somebody asked to cancel.
+    fn cancelled(
+        &self,
+        keys: &[RunKey],
+    ) -> impl Future<Output = Result<Vec<RunKey>, DeskError>> + Send;
+    /// Waits until something may have changed, `max` at most.
+    fn changed(&self, max: std::time::Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Settings of this host's launchers.
+#[derive(Debug, Clone)]
+pub(crate) struct HostSettings {
+    /// The data directory (design 5.11); `state`, `spool`, `mirror` lie in it.
+    pub(crate) data_dir: std::path::PathBuf,
+    /// UUID of this installation (`format` in the data directory), the value of the label `windlass`.
+    pub(crate) instance: String,
+    /// Read-only provider mirror, where one is set.
+    pub(crate) mirror: Option<std::path::PathBuf>,
+    /// Docker socket; `None`: `DOCKER_HOST` or the platform's default.
+    pub(crate) docker_host: Option<String>,
+    /// Host paths that runners may mount read-only.
+    pub(crate) mount_allow: Vec<std::path::PathBuf>,
+    /// Where engines are looked for beside `PATH`.
+    pub(crate) engines: BTreeMap<String, std::path::PathBuf>,
+    /// Runs at once.
+    pub(crate) parallel: usize,
+}

@@ -1,0 +1,205 @@
+//! Runners and runner rules. Both configurations of a runner are unions on `type`; they travel as
+//! JSON maps, because the set of types is open (v1's five, and our `docker` and `process`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::objects::ObjectExtras;
+
+/// The reserved runner that is always there: the local Docker daemon.
+pub(crate) const LOCAL: &str = "local";
+/// The reserved runner without a container engine.
+pub(crate) const PROCESS: &str = "process";
+
+/// `POST /orgs/{o}/runners`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunnerCreate {
+    pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// `{"type": …, …}`.
+    pub(crate) runner_configuration: Map<String, Value>,
+    /// `{"type": …, …}`.
+    pub(crate) state_storage_configuration: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ObjectExtras>,
+}
+
+/// `PATCH` of a runner.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunnerUpdate {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runner_configuration: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state_storage_configuration: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ObjectExtras>,
+}
+
+/// A runner; in lists both configurations are reduced to their `type`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Runner {
+    pub(crate) id: String,
+    pub(crate) org_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    pub(crate) runner_configuration: Map<String, Value>,
+    pub(crate) state_storage_configuration: Map<String, Value>,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ObjectExtras>,
+}
+
+/// `runner_configuration` of type `docker`, without its `type`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DockerConfiguration {
+    /// Image reference; absent: the default image, built on first use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) image: Option<String>,
+    /// `opentofu` or `terraform`; absent: what is installed, OpenTofu first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<String>,
+    /// `bridge` (default), `none`, `host` or the name of a Docker network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<String>,
+    /// Memory limit; default 2 GiB. Swap is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_bytes: Option<i64>,
+    /// CPU limit; default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cpus: Option<CpuCount>,
+    /// Process limit; default 512.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pids: Option<i64>,
+    /// Read-only bind mounts: host path to container path. Each host path must be in the allow list of the host's settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) mounts: BTreeMap<String, String>,
+    /// What the engine's environment holds beside the fixed few.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment: BTreeMap<String, EnvironmentValue>,
+    /// How long a started container waits for the next deployment; 0 switches standby off; default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standby_secs: Option<u32>,
+}
+
+/// A number of CPUs in thousandths, written as a JSON number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CpuCount {
+    /// Thousandths of a CPU.
+    pub(crate) milli: u32,
+}
+
+impl Serialize for CpuCount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.milli) / 1000.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CpuCount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let cpus = f64::deserialize(deserializer)?;
+        if !(0.01..=1024.0).contains(&cpus) {
+            return Err(serde::de::Error::custom(
+                "cpus must be between 0.01 and 1024",
+            ));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked above"
+        )]
+        Ok(Self {
+            milli: (cpus * 1000.0).round() as u32,
+        })
+    }
+}
+
+/// `runner_configuration` of type `process`, without its `type`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProcessConfiguration {
+    /// See [`DockerConfiguration::engine`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<String>,
+    /// See [`DockerConfiguration::environment`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment: BTreeMap<String, EnvironmentValue>,
+}
+
+/// The value of an environment variable of the engine: a text, or where the runner's host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EnvironmentValue {
+    /// As written.
+    Literal(String),
+    /// `{"from_env": NAME}`: a variable of the process that launches the run.
+    FromEnv(String),
+    /// `{"from_file": PATH}`: the content of a file on the runner's host, one trailing newline removed.
+    FromFile(String),
+}
+
+impl Serialize for EnvironmentValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Literal(text) => serializer.serialize_str(text),
+            Self::FromEnv(name) => BTreeMap::from([("from_env", name)]).serialize(serializer),
+            Self::FromFile(path) => BTreeMap::from([("from_file", path)]).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvironmentValue {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = || {
+            serde::de::Error::custom(
+                "expected a text, {\"from_env\": NAME} or {\"from_file\": PATH}",
+            )
+        };
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self::Literal(text)),
+            Value::Object(map) if map.len() == 1 => match map.iter().next() {
+                Some((key, Value::String(text))) if key == "from_env" => {
+                    Ok(Self::FromEnv(text.clone()))
+                }
+                Some((key, Value::String(text))) if key == "from_file" => {
+                    Ok(Self::FromFile(text.clone()))
+                }
+                _ => Err(expected()),
+            },
+            _ => Err(expected()),
+        }
+    }
+}
+
+/// `POST /orgs/{o}/runner-rules`; an empty text is the same as an absent one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunnerRuleCreate {
+    pub(crate) runner_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) env_type_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ObjectExtras>,
+}
+
+/// A rule that picks a runner; unset scopes are `""`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunnerRule {
+    pub(crate) id: String,
+    pub(crate) org_id: String,
+    pub(crate) runner_id: String,
+    pub(crate) project_id: String,
+    pub(crate) env_type_id: String,
+    pub(crate) created_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ObjectExtras>,
+}
