@@ -1,4 +1,5 @@
 //! One run, in one container: launchers outside, the supervisor inside.
+pub(crate) mod environment;
 pub(crate) mod event;
 pub(crate) mod job;
 
@@ -144,6 +145,77 @@ pub(crate) trait Desk: Send + Sync {
     ) -> impl Future<Output = Result<Vec<RunKey>, DeskError>> + Send;
     /// Waits until something may have changed, `max` at most.
     fn changed(&self, max: std::time::Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a launcher could not do its part; in clear, fit for the deployment's record.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct LaunchError {
+    /// How the deployment is classed if this ends it.
+    pub(crate) class: FailureClass,
+    /// What is wrong, what was expected, what to do. Never a secret, never words of the engine.
+    pub(crate) message: String,
+    /// Whether the same call may succeed when it is repeated a little later.
+    pub(crate) transient: bool,
+}
+
+/// How the carrier of a run (container, process) ended, told after its last event was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// Exit code, or 128 + signal; `None` where it is not known (it vanished).
+    pub(crate) code: Option<i64>,
+    /// Whether the memory limit killed anything in it.
+    pub(crate) out_of_memory: bool,
+    /// Whether it is gone without a trace rather than ended.
+    pub(crate) vanished: bool,
+}
+
+/// Carries runs in one kind of place. In order: [`ensure`](Launcher::ensure), `Desk::launched`, [`give`](Launcher::give),
+/// [`observe`](Launcher::observe), `Desk::complete`, [`remove`](Launcher::remove). Between these calls a launcher may keep open
+/// pipes in itself; when it lost them (another process adopts the run) everything is had from the spool.
+pub(crate) trait Launcher: Send + Sync {
+    /// Makes what carries this attempt, or finds it where an earlier call already did. Nothing secret and no job goes into it yet.
+    /// `say` tells people what takes long (`image`, `starting`).
+    fn ensure(
+        &self,
+        assignment: &Assignment,
+        say: &(dyn Fn(&str) + Send + Sync),
+    ) -> impl Future<Output = Result<Handle, LaunchError>> + Send;
+    /// Writes the job to it, whole, once, and closes its input. Resolves the environment of the engine.
+    fn give(
+        &self,
+        assignment: &Assignment,
+        handle: &Handle,
+    ) -> impl Future<Output = Result<(), LaunchError>> + Send;
+    /// Sends every event numbered above `after`, in order and without gaps, from any transport and at last from the spool;
+    /// returns when the carrier has ended and the last event was sent. May be called again at any time with another `after`.
+    fn observe(
+        &self,
+        key: &RunKey,
+        handle: &Handle,
+        after: u64,
+        events: tokio::sync::mpsc::Sender<Vec<Event>>,
+    ) -> impl Future<Output = Result<Exit, LaunchError>> + Send;
+    /// Asks it to stop (SIGTERM: the supervisor interrupts the engine and goes on to save and report). Idempotent.
+    fn stop(
+        &self,
+        key: &RunKey,
+        handle: &Handle,
+    ) -> impl Future<Output = Result<(), LaunchError>> + Send;
+    /// Sends what the spool holds above `after`, without waiting for more; returns the number of the last event there.
+    fn collect(
+        &self,
+        key: &RunKey,
+        handle: &Handle,
+        after: u64,
+        events: &tokio::sync::mpsc::Sender<Vec<Event>>,
+    ) -> impl Future<Output = Result<u64, LaunchError>> + Send;
+    /// Removes it with its spool, by force if it still lives. Only after its end is recorded, or when it never began. Idempotent.
+    fn remove(
+        &self,
+        key: &RunKey,
+        handle: Option<&Handle>,
+    ) -> impl Future<Output = Result<(), LaunchError>> + Send;
 }
 
 /// Settings of this host's launchers.
