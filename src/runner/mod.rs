@@ -1,7 +1,11 @@
 //! One run, in one container: launchers outside, the supervisor inside.
+pub(crate) mod docker;
 pub(crate) mod environment;
 pub(crate) mod event;
+pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod job;
+pub(crate) mod spec;
 
 use std::collections::BTreeMap;
 
@@ -216,6 +220,22 @@ pub(crate) trait Launcher: Send + Sync {
         key: &RunKey,
         handle: Option<&Handle>,
     ) -> impl Future<Output = Result<(), LaunchError>> + Send;
+    /// After a deploy that succeeded and was removed: may start something that waits for the next one (standby).
+    fn rest(&self, _assignment: &Assignment) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+    /// Ends what has stood by too long; returns how many still stand by, which keeps the worker alive.
+    fn tend(&self) -> impl Future<Output = usize> + Send {
+        async { 0 }
+    }
+    /// Removes what carries the label of this installation and belongs to no run. Looks first and asks `owned` after,
+    /// so that a run that begins meanwhile is safe.
+    fn sweep(
+        &self,
+        _owned: &(dyn Fn(&RunKey) -> bool + Send + Sync),
+    ) -> impl Future<Output = Result<(), LaunchError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Settings of this host's launchers.
@@ -229,6 +249,8 @@ pub(crate) struct HostSettings {
     pub(crate) mirror: Option<std::path::PathBuf>,
     /// Docker socket; `None`: `DOCKER_HOST` or the platform's default.
     pub(crate) docker_host: Option<String>,
+    /// The static Linux binary that is process 1 of a container; `None`: this very one.
+    pub(crate) binary: Option<std::path::PathBuf>,
     /// Host paths that runners may mount read-only.
     pub(crate) mount_allow: Vec<std::path::PathBuf>,
     /// Where engines are looked for beside `PATH`.
