@@ -298,7 +298,10 @@ fn settings(
     host: &HostFacts,
 ) -> Result<Settings, LaunchError> {
     let mut wrong = Vec::new();
-    let network = wanted.network.clone().unwrap_or_else(|| "bridge".to_owned());
+    let network = wanted
+        .network
+        .clone()
+        .unwrap_or_else(|| "bridge".to_owned());
     if !is_network(&network) {
         wrong.push(format!(
             "`network` is `{network}`; expected `bridge`, `none`, `host` or the name of a Docker network"
@@ -324,7 +327,10 @@ fn settings(
     if !wrong.is_empty() {
         return Err(LaunchError {
             class: FailureClass::ConfigInvalid,
-            message: format!("the runner's configuration is refused: {}", wrong.join("; ")),
+            message: format!(
+                "the runner's configuration is refused: {}",
+                wrong.join("; ")
+            ),
             transient: false,
         });
     }
@@ -410,7 +416,14 @@ fn is_network(text: &str) -> bool {
 
 fn check_target(target: &str) -> Result<(), &'static str> {
     const OURS: &[&str] = &[
-        "/spool", "/state", "/mirror", "/windlass", "/tmp", "/proc", "/sys", "/dev",
+        "/spool",
+        "/state",
+        "/mirror",
+        "/windlass",
+        "/tmp",
+        "/proc",
+        "/sys",
+        "/dev",
     ];
     let absolute = target.starts_with('/') && target.len() > 1;
     if !absolute || target.split('/').any(|part| matches!(part, "." | "..")) {

@@ -4,4 +4,10 @@ pub(crate) async fn build_image(
     _host: &HostSettings,
     _engine: Option<&str>,
     _say: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Built, LaunchError> { Err(LaunchError{class: crate::model::phase::FailureClass::Internal, message: String::new(), transient:false}) }
+) -> Result<Built, LaunchError> {
+    Err(LaunchError {
+        class: crate::model::phase::FailureClass::Internal,
+        message: String::new(),
+        transient: false,
+    })
+}

@@ -7,7 +7,9 @@ pub(crate) enum NotForImage {
     #[error("is not a Linux program")]
     NotElf,
     /// Its machine number.
-    #[error("is built for another kind of machine (number {found} instead of {expected} in its header)")]
+    #[error(
+        "is built for another kind of machine (number {found} instead of {expected} in its header)"
+    )]
     Machine {
         /// In the file.
         found: u16,

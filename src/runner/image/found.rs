@@ -29,17 +29,20 @@ pub(crate) fn collect(host: &HostSettings, engine: Option<&str>) -> Result<Conte
     let mut hashes = Hashes::open(&host.data_dir);
     let own = host.binary.clone().unwrap_or_else(own_binary);
     let windlass = hashes.program("windlass", &own).map_err(|error| {
-        let advice = "deploy with `--runner process`, or set the path of a static Linux build of Windlass";
+        let advice =
+            "deploy with `--runner process`, or set the path of a static Linux build of Windlass";
         refused("Windlass itself", &own, &error, advice)
     })?;
     let found = host::engine(engine, &host.engines)?;
-    let engine = hashes.program(found.program, &found.path).map_err(|error| {
-        let advice = "use the static program that the engine's project publishes";
-        LaunchError {
-            class: FailureClass::EngineMissing,
-            ..refused("the engine", &found.path, &error, advice)
-        }
-    })?;
+    let engine = hashes
+        .program(found.program, &found.path)
+        .map_err(|error| {
+            let advice = "use the static program that the engine's project publishes";
+            LaunchError {
+                class: FailureClass::EngineMissing,
+                ..refused("the engine", &found.path, &error, advice)
+            }
+        })?;
     let shell = shell(&mut hashes);
     hashes.save();
     let parts = Parts {

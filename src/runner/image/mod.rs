@@ -150,7 +150,12 @@ fn assemble(embedded: &BTreeMap<String, Vec<u8>>, parts: &Parts) -> Context {
         add(&mut entries, path, 0o644, Content::Bytes(bytes.clone()));
     }
     for (mode, path) in directories(embedded) {
-        add(&mut entries, &format!("tree{path}"), mode, Content::Directory);
+        add(
+            &mut entries,
+            &format!("tree{path}"),
+            mode,
+            Content::Directory,
+        );
     }
     let mut warnings = Vec::new();
     match &parts.shell {
@@ -186,7 +191,12 @@ fn assemble(embedded: &BTreeMap<String, Vec<u8>>, parts: &Parts) -> Context {
     }
     let engine = &parts.engine;
     let file = Content::File(engine.clone());
-    add(&mut entries, &format!("engine/{}", engine.name), 0o755, file);
+    add(
+        &mut entries,
+        &format!("engine/{}", engine.name),
+        0o755,
+        file,
+    );
     add(
         &mut entries,
         "windlass",
