@@ -78,3 +78,6 @@ mod store;
 mod text;
 mod ui;
 mod wire;
+
+#[doc(hidden)]
+pub use self::seal::Exercise as SealExercise;
