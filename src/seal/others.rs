@@ -42,7 +42,10 @@ fn the_program_age_opens_our_age_files() {
         &[reader.recipient(), Identity::generate().recipient()],
         &plain,
     );
-    let opened = run(Command::new("age").arg("-d").arg("-i").arg(keys.path()), &file);
+    let opened = run(
+        Command::new("age").arg("-d").arg("-i").arg(keys.path()),
+        &file,
+    );
     assert_eq!(opened.expect("opens"), plain);
 }
 

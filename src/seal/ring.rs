@@ -59,7 +59,9 @@ pub(crate) enum UnlockError {
     #[error("the value is sealed in version {0} of the format, this program reads version 1")]
     Version(u8),
     /// The ring of another installation, or a key was removed too early.
-    #[error("the key ring lacks the key {0:016x} that this value is sealed under; restore the ring that belongs to this data")]
+    #[error(
+        "the key ring lacks the key {0:016x} that this value is sealed under; restore the ring that belongs to this data"
+    )]
     NoKey(u64),
     /// Altered or moved.
     #[error("the sealed value was altered or belongs elsewhere")]
@@ -115,7 +117,9 @@ impl Keyring {
         // Big enough from the start: a string that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(200 + self.0.len() * 64));
         text.push_str(FIRST_LINE);
-        text.push_str("\n# The first key seals, all of them open. Keep a copy away from the database.\n");
+        text.push_str(
+            "\n# The first key seals, all of them open. Keep a copy away from the database.\n",
+        );
         for key in &self.0 {
             let mut base64 = BASE64_STANDARD.encode(*key.bytes);
             writeln!(text, "{:016x} {base64}", u64::from_be_bytes(key.id))
@@ -282,10 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_no_ring_is_refused_with_its_line() {
-        assert_eq!(
-            Keyring::parse("").expect_err("empty"),
-            RingError::FirstLine
-        );
+        assert_eq!(Keyring::parse("").expect_err("empty"), RingError::FirstLine);
         assert_eq!(
             Keyring::parse("windlass-keyring 2\n").expect_err("version"),
             RingError::FirstLine

@@ -3,7 +3,7 @@
 //! A [`Sealer`] owns a data key that nobody has used before, counts its own frames, is not `Clone`, and
 //! cannot be restored: a runner that starts again makes a new one. That is why a nonce is never repeated.
 
-use aes_gcm::{Aes256Gcm, AeadInOut, KeyInit};
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hpke::{Deserializable, OpModeR, OpModeS, Serializable, kem::X25519HkdfSha256};
 use zeroize::Zeroizing;
 
@@ -41,7 +41,9 @@ pub(crate) enum OpenError {
     #[error("this is not a sealed stream of Windlass")]
     NotSealed,
     /// A newer format.
-    #[error("the stream is sealed in version {0} of the format, this program reads version 1; use a newer one")]
+    #[error(
+        "the stream is sealed in version {0} of the format, this program reads version 1; use a newer one"
+    )]
     Version(u8),
     /// The stream is sealed to other keys.
     #[error("the stream is not sealed to this key; it has {0} other reader(s)")]
@@ -50,7 +52,9 @@ pub(crate) enum OpenError {
     #[error("the key is wrong or the data was altered")]
     NotAuthentic,
     /// A frame is missing, or frames changed places.
-    #[error("frame {found} came where frame {expected} was expected: frames are missing or out of order")]
+    #[error(
+        "frame {found} came where frame {expected} was expected: frames are missing or out of order"
+    )]
     OutOfOrder {
         /// The number that should have come.
         expected: u64,
@@ -186,11 +190,7 @@ impl Sealer {
         let tag = self
             .keyed
             .cipher
-            .encrypt_inout_detached(
-                (&nonce).into(),
-                &bound,
-                (&mut frame[FRAME_HEAD..]).into(),
-            )
+            .encrypt_inout_detached((&nonce).into(), &bound, (&mut frame[FRAME_HEAD..]).into())
             .expect("a frame is far below AES-GCM's 64 GiB");
         frame.extend_from_slice(&tag);
         frame
@@ -232,12 +232,13 @@ impl Opener {
     ) -> Result<Self, OpenError> {
         let entries = entries(header)?;
         let mine = identity.key_id();
-        let entry = entries
-            .clone()
-            .find(|entry| entry[..32] == mine.0)
-            .ok_or(OpenError::NotForThisKey(
-                u16::try_from(entries.len()).unwrap_or(u16::MAX),
-            ))?;
+        let entry =
+            entries
+                .clone()
+                .find(|entry| entry[..32] == mine.0)
+                .ok_or(OpenError::NotForThisKey(
+                    u16::try_from(entries.len()).unwrap_or(u16::MAX),
+                ))?;
         let context = context(run, attempt, stream);
         let key = unwrap(identity, &context, &entry[32..64], &entry[64..])?;
         Ok(Self {
@@ -370,7 +371,8 @@ fn unwrap(
 ) -> Result<Zeroizing<[u8; 32]>, OpenError> {
     let secret = <Kem as hpke::Kem>::PrivateKey::from_bytes(&*identity.expose_bytes())
         .expect("32 bytes are an X25519 key");
-    let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| OpenError::NotAuthentic)?;
+    let enc =
+        <Kem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| OpenError::NotAuthentic)?;
     let plain = Zeroizing::new(
         hpke::single_shot_open::<Aead, Kdf, Kem>(
             &OpModeR::Base,

@@ -201,9 +201,8 @@ fn hpke_opens_the_vectors_of_rfc_9180() {
         public
     );
     let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).expect("a key");
-    let mut receiver =
-        hpke::setup_receiver::<Aead, Kdf, Kem>(&OpModeR::Base, &secret, &enc, &info)
-            .expect("a context");
+    let mut receiver = hpke::setup_receiver::<Aead, Kdf, Kem>(&OpModeR::Base, &secret, &enc, &info)
+        .expect("a context");
     for (aad, sealed) in [
         (
             "436f756e742d30",
@@ -222,7 +221,9 @@ fn hpke_opens_the_vectors_of_rfc_9180() {
             &secret,
             &enc,
             &info,
-            &hex("e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"),
+            &hex(
+                "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"
+            ),
             &hex("436f756e742d30"),
         ),
         Ok(plain)
