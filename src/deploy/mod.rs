@@ -1,1 +1,71 @@
-//! Stub, replaced by its owner.
+//! The use cases: accept, queue, follow, cancel, roll back, destroy. The only room that sees the whole flow.
+//!
+//! Start at [`Service`]; [`compile`] is the compiler as one pure function, [`accept`] what happens between a request
+//! and a queued deployment, [`queue`] what happens after it. Never launches anything, never opens what is sealed
+//! for people, never speaks HTTP.
+//!
+//! Why a deployment is compiled twice: it is checked when it is accepted, so that whoever asks is told at once; and
+//! it is compiled again when it is claimed, with the catalogue of acceptance, the request's operations and the state
+//! that is the last one by then, so that of two queued changes both are kept.
+
+
+
+
+mod error;
+
+
+
+
+
+
+
+
+
+
+
+pub(crate) use self::error::Error;
+use crate::store::Store;
+
+/// The user that acts when nobody asked: v1's all-zero id.
+pub(crate) const SYSTEM_USER: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Settings of the use cases.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whether the reserved runner `local` may serve.
+    pub(crate) allow_local: bool,
+    /// Whether the reserved runner `process` may serve.
+    pub(crate) allow_process: bool,
+    /// Whether `init` may download what the mirror lacks.
+    pub(crate) allow_downloads: bool,
+    /// How long fetching one git source may take.
+    pub(crate) git_timeout: std::time::Duration,
+    /// Seal nothing: only for the control run of the tests.
+    pub(crate) unsealed: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_local: true,
+            allow_process: true,
+            allow_downloads: true,
+            git_timeout: std::time::Duration::from_secs(60),
+            unsealed: false,
+        }
+    }
+}
+
+/// All use cases over one store. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service {
+    store: Store,
+    settings: Settings,
+}
+
+impl Service {
+    /// The use cases over `store`.
+    pub(crate) fn new(store: Store, settings: Settings) -> Self {
+        Self { store, settings }
+    }
+}

@@ -1,1 +1,303 @@
-//! Stub, replaced by its owner.
+//! What outlives the process: one SQLite database and the directory around it.
+//!
+//! Queries only: nothing is decided, compiled, launched or fetched here, and graphs, bundles and sealed logs are
+//! bytes that this room does not understand. Start at [`Store`]; [`place`] is the data directory, [`deployments`]
+//! what runs and ran, `objects` what the platform team says.
+//!
+//! Why it looks so plain: the same SQL has to run on PostgreSQL later, so columns are TEXT, INTEGER and BLOB,
+//! parameters are `$1`, times are microseconds since 1970 in INTEGER, and every order that matters is a number
+//! drawn from `counters` inside the writing transaction, which makes it the order of commits on both.
+//!
+//! Writers take turns: every write is `BEGIN IMMEDIATE` on the one writing connection of its process; other
+//! processes wait for SQLite's lock. Readers see a snapshot and wait for nobody.
+
+pub(crate) mod blobs;
+mod changes;
+pub(crate) mod clock;
+pub(crate) mod deployments;
+mod migrate;
+pub(crate) mod place;
+#[cfg(test)]
+mod tests;
+
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use self::changes::Changes;
+pub(crate) use self::changes::Watch;
+use self::place::Place;
+use crate::seal::ring::{Keyring, UnlockError};
+
+/// How long a writer waits for another process.
+const BUSY: Duration = Duration::from_secs(10);
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The database.
+    #[error("the database could not be read or written")]
+    Database(#[source] sqlx::Error),
+    /// A file of the data directory.
+    #[error("`{path}` could not be {doing}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// `read`, `written`, `created`, `locked`.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Written by a newer program.
+    #[error(
+        "`{path}` was written by a newer Windlass (version {found} of its {what}, this program knows {known}); use that program, or another data directory"
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// `database` or `data directory`.
+        what: &'static str,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The `format` file or the key ring is not what it should be.
+    #[error("`{path}` is damaged: {why}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// In words.
+        why: String,
+    },
+    /// A stored document that does not read back.
+    #[error("a stored document ({what}) is damaged")]
+    Document {
+        /// Which kind.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value under the key ring that does not open.
+    #[error("a stored value ({what}) cannot be opened with this key ring")]
+    Locked {
+        /// Which kind.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: UnlockError,
+    },
+    /// A blob that is missing or altered.
+    #[error("the stored bytes `{digest}` are {what}")]
+    Blob {
+        /// Its digest.
+        digest: String,
+        /// `missing` or `altered`.
+        what: &'static str,
+    },
+}
+
+impl StoreError {
+    /// A stored document that does not read back, or one that cannot be written.
+    pub(crate) fn document(what: &'static str, source: serde_json::Error) -> Self {
+        Self::Document { what, source }
+    }
+
+    pub(crate) fn file(path: &Path, doing: &'static str, source: std::io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            doing,
+            source,
+        }
+    }
+}
+
+/// Every query of this room fails for the same reason, and the operation around it says what was being done.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Where a store lies.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreConfig {
+    /// The data directory; made when it is missing.
+    pub(crate) data_dir: PathBuf,
+    /// Where the key ring lies, if not in the data directory (`WINDLASS_KEYRING_FILE`).
+    pub(crate) keyring_file: Option<PathBuf>,
+}
+
+impl StoreConfig {
+    /// A store in `data_dir` with everything in it.
+    pub(crate) fn at(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            keyring_file: None,
+        }
+    }
+}
+
+/// The store. Cheap to clone; all clones share connections.
+#[derive(Clone)]
+pub(crate) struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    place: Place,
+    keyring: Keyring,
+    readers: SqlitePool,
+    writer: SqlitePool,
+    changes: Arc<Changes>,
+}
+
+/// Opens the store, makes what is missing and brings an older database up to date.
+///
+/// Refuses a database or data directory of a newer program.
+pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
+    let (place, keyring) = Place::prepare(config)?;
+    let options = SqliteConnectOptions::new()
+        .filename(place.database())
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A deployment that was accepted survives the machine, not only the process.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        .foreign_keys(true);
+    let pool = |connections| {
+        PoolOptions::<Sqlite>::new()
+            .max_connections(connections)
+            .test_before_acquire(false)
+            .acquire_timeout(Duration::from_secs(30))
+    };
+    let writer = pool(1).connect_with(options.clone()).await?;
+    migrate::bring_up(&writer, &place.database()).await?;
+    let readers = pool(READERS).connect_with(options.clone()).await?;
+    let changes = Changes::start(options).await?;
+    Ok(Store {
+        inner: Arc::new(Inner {
+            place,
+            keyring,
+            readers,
+            writer,
+            changes,
+        }),
+    })
+}
+
+impl Store {
+    /// Begins a write. Nobody else writes until it ends; dropped without `commit`, it never happened.
+    pub(crate) async fn writing(&self) -> Result<Writing, StoreError> {
+        Ok(Writing {
+            transaction: self.inner.writer.begin_with("BEGIN IMMEDIATE").await?,
+            changes: Arc::clone(&self.inner.changes),
+        })
+    }
+
+    /// Begins a read of one moment.
+    pub(crate) async fn reading(&self) -> Result<Reading, StoreError> {
+        Ok(Reading {
+            transaction: self.inner.readers.begin().await?,
+        })
+    }
+
+    /// A watch on commits of any process. Take it first, then read, then wait.
+    pub(crate) fn watch(&self) -> Watch {
+        self.inner.changes.watch()
+    }
+
+    /// Waits for the next commit of any process, `max` at most.
+    pub(crate) async fn changed(&self, max: Duration) {
+        self.watch().changed(max).await;
+    }
+
+    /// The data directory and what lies in it.
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.place
+    }
+
+    /// UUID of this installation.
+    pub(crate) fn instance(&self) -> &str {
+        self.inner.place.instance()
+    }
+
+    /// Whether the database is still of the version that this program knows; a worker claims nothing otherwise.
+    pub(crate) async fn is_current(&self) -> Result<bool, StoreError> {
+        let mut reading = self.reading().await?;
+        Ok(migrate::version(&mut reading).await? == migrate::known())
+    }
+
+    /// Encrypts a value under the key ring. `place` says what it is (`bundle/ID`) and must be given again to open it.
+    pub(crate) fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
+        self.inner.keyring.seal(place, plain)
+    }
+
+    /// Opens what [`Store::seal`] made.
+    pub(crate) fn unseal(
+        &self,
+        what: &'static str,
+        place: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
+        match self.inner.keyring.open(place, sealed) {
+            Ok(plain) => Ok(plain.to_vec()),
+            Err(source) => Err(StoreError::Locked { what, source }),
+        }
+    }
+}
+
+/// A write in progress; passes for a connection.
+pub(crate) struct Writing {
+    transaction: Transaction<'static, Sqlite>,
+    changes: Arc<Changes>,
+}
+
+impl Writing {
+    /// Makes it durable and wakes whoever watches.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        self.transaction.commit().await?;
+        self.changes.nudge();
+        Ok(())
+    }
+}
+
+impl Deref for Writing {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+/// A read of one moment; passes for a connection.
+pub(crate) struct Reading {
+    transaction: Transaction<'static, Sqlite>,
+}
+
+impl Deref for Reading {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Reading {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}

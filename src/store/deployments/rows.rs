@@ -1,0 +1,507 @@
+//! The row of a deployment.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::Connection;
+use crate::model::phase::{FailureClass, Mode, Outcome, Phase, Step};
+use crate::store::StoreError;
+use crate::wire::deployments::{Progress, RecipientSpec};
+
+/// A deployment as it is stored, without its documents.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deployment {
+    pub(crate) id: String,
+    pub(crate) org_id: String,
+    pub(crate) project_id: String,
+    pub(crate) env_id: String,
+    pub(crate) env_uuid: String,
+    /// The order of acceptance; drawn from the counter `queue`.
+    pub(crate) sequence: i64,
+    pub(crate) created_us: i64,
+    pub(crate) created_by: String,
+    pub(crate) mode: Mode,
+    pub(crate) rollback_to: Option<String>,
+    pub(crate) phase: Phase,
+    pub(crate) step: Step,
+    pub(crate) failure_class: Option<FailureClass>,
+    pub(crate) status_message: String,
+    /// SHA-256 of the idempotency key.
+    pub(crate) idempotency: Option<String>,
+    pub(crate) runner_id: String,
+    pub(crate) log_level: String,
+    pub(crate) log_recipients: Vec<RecipientSpec>,
+    pub(crate) output_recipients: Vec<RecipientSpec>,
+    pub(crate) workloads: u64,
+    pub(crate) nodes: u64,
+    pub(crate) counts: Option<Counts>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) bundle_digest: Option<String>,
+    pub(crate) run: String,
+    /// The current attempt; 0 before the first.
+    pub(crate) attempt: u32,
+    /// Attempts that never began.
+    pub(crate) failures: u32,
+    pub(crate) not_before_us: i64,
+    pub(crate) cancel: bool,
+    /// Its environment is removed.
+    pub(crate) gone: bool,
+}
+
+/// What the engine did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) total: u64,
+    pub(crate) added: u64,
+    pub(crate) changed: u64,
+    pub(crate) removed: u64,
+}
+
+const COLUMNS: &str = "id, org_id, project_id, env_id, env_uuid, sequence, created_us, created_by, completed_us, \
+    mode, rollback_to, phase, step, outcome, failure_class, status_message, idempotency, runner_id, log_level, \
+    log_recipients, output_recipients, workloads, nodes, total, added, changed, removed, progress_done, \
+    progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone";
+
+/// The text of an enum that serde writes as one word.
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// Reads [`word`].
+fn from_word<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    text: String,
+) -> Result<T, StoreError> {
+    serde_json::from_value(serde_json::Value::String(text))
+        .map_err(|source| StoreError::document(what, source))
+}
+
+fn damaged(what: &'static str) -> StoreError {
+    StoreError::document(what, serde::de::Error::custom("a value that is not known"))
+}
+
+fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn small(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}
+
+/// A count for a column.
+pub(crate) fn column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn read(row: &SqliteRow) -> Result<Deployment, StoreError> {
+    let attempt = small(row.try_get("attempt")?);
+    let mode: String = row.try_get("mode")?;
+    let phase: String = row.try_get("phase")?;
+    let outcome: Option<String> = row.try_get("outcome")?;
+    let completed_us: Option<i64> = row.try_get("completed_us")?;
+    let phase = match (phase.as_str(), outcome, completed_us) {
+        ("queued", None, None) => Phase::Queued,
+        ("running", None, None) => Phase::Running {
+            attempt,
+            since_us: 0,
+        },
+        ("ended", Some(outcome), Some(at_us)) => Phase::Ended {
+            outcome: from_word::<Outcome>("an outcome", outcome)?,
+            at_us,
+        },
+        _ => return Err(damaged("the phase of a deployment")),
+    };
+    let failure_class: Option<String> = row.try_get("failure_class")?;
+    let failure_class = failure_class
+        .map(|text| from_word("a failure class", text))
+        .transpose()?;
+    let recipients = |column: &str| -> Result<Vec<RecipientSpec>, StoreError> {
+        serde_json::from_str(row.try_get::<&str, _>(column)?)
+            .map_err(|source| StoreError::document("recipients", source))
+    };
+    let total: Option<i64> = row.try_get("total")?;
+    let counts = match total {
+        Some(total) => Some(Counts {
+            total: number(total),
+            added: number(row.try_get::<Option<i64>, _>("added")?.unwrap_or(0)),
+            changed: number(row.try_get::<Option<i64>, _>("changed")?.unwrap_or(0)),
+            removed: number(row.try_get::<Option<i64>, _>("removed")?.unwrap_or(0)),
+        }),
+        None => None,
+    };
+    let progress: Option<i64> = row.try_get("progress_total")?;
+    let progress = match progress {
+        Some(total) => Some(Progress {
+            done: number(row.try_get::<Option<i64>, _>("progress_done")?.unwrap_or(0)),
+            total: number(total),
+        }),
+        None => None,
+    };
+    Ok(Deployment {
+        id: row.try_get("id")?,
+        org_id: row.try_get("org_id")?,
+        project_id: row.try_get("project_id")?,
+        env_id: row.try_get("env_id")?,
+        env_uuid: row.try_get("env_uuid")?,
+        sequence: row.try_get("sequence")?,
+        created_us: row.try_get("created_us")?,
+        created_by: row.try_get("created_by")?,
+        mode: Mode::parse(&mode).ok_or_else(|| damaged("the mode of a deployment"))?,
+        rollback_to: row.try_get("rollback_to")?,
+        phase,
+        step: from_word("a step", row.try_get("step")?)?,
+        failure_class,
+        status_message: row.try_get("status_message")?,
+        idempotency: row.try_get("idempotency")?,
+        runner_id: row.try_get("runner_id")?,
+        log_level: row.try_get("log_level")?,
+        log_recipients: recipients("log_recipients")?,
+        output_recipients: recipients("output_recipients")?,
+        workloads: number(row.try_get("workloads")?),
+        nodes: number(row.try_get("nodes")?),
+        counts,
+        progress,
+        bundle_digest: row.try_get("bundle_digest")?,
+        run: row.try_get("run")?,
+        attempt,
+        failures: small(row.try_get("failures")?),
+        not_before_us: row.try_get("not_before_us")?,
+        cancel: row.try_get::<i64, _>("cancel")? != 0,
+        gone: row.try_get::<i64, _>("gone")? != 0,
+    })
+}
+
+/// Stores a new deployment or everything that changed of one.
+pub(crate) async fn save(
+    connection: &mut Connection,
+    row: &Deployment,
+) -> Result<(), StoreError> {
+    let (phase, outcome, completed_us) = match &row.phase {
+        Phase::Queued => ("queued", None, None),
+        Phase::Running { .. } => ("running", None, None),
+        Phase::Ended { outcome, at_us } => ("ended", Some(word(outcome)), Some(*at_us)),
+    };
+    let recipients = |list: &Vec<RecipientSpec>| {
+        serde_json::to_string(list).map_err(|source| StoreError::document("recipients", source))
+    };
+    sqlx::query(
+        "INSERT INTO deployments (id, org_id, project_id, env_id, env_uuid, sequence, created_us, created_by, \
+         completed_us, mode, rollback_to, phase, step, outcome, failure_class, status_message, idempotency, \
+         runner_id, log_level, log_recipients, output_recipients, workloads, nodes, total, added, changed, removed, \
+         progress_done, progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) \
+         ON CONFLICT (id) DO UPDATE SET completed_us = excluded.completed_us, phase = excluded.phase, \
+         step = excluded.step, outcome = excluded.outcome, failure_class = excluded.failure_class, \
+         status_message = excluded.status_message, log_recipients = excluded.log_recipients, \
+         workloads = excluded.workloads, nodes = excluded.nodes, total = excluded.total, added = excluded.added, \
+         changed = excluded.changed, removed = excluded.removed, progress_done = excluded.progress_done, \
+         progress_total = excluded.progress_total, bundle_digest = excluded.bundle_digest, \
+         attempt = excluded.attempt, failures = excluded.failures, not_before_us = excluded.not_before_us, \
+         cancel = excluded.cancel, gone = excluded.gone",
+    )
+    .bind(&row.id)
+    .bind(&row.org_id)
+    .bind(&row.project_id)
+    .bind(&row.env_id)
+    .bind(&row.env_uuid)
+    .bind(row.sequence)
+    .bind(row.created_us)
+    .bind(&row.created_by)
+    .bind(completed_us)
+    .bind(row.mode.as_str())
+    .bind(&row.rollback_to)
+    .bind(phase)
+    .bind(word(&row.step))
+    .bind(outcome)
+    .bind(row.failure_class.as_ref().map(word))
+    .bind(&row.status_message)
+    .bind(&row.idempotency)
+    .bind(&row.runner_id)
+    .bind(&row.log_level)
+    .bind(recipients(&row.log_recipients)?)
+    .bind(recipients(&row.output_recipients)?)
+    .bind(column(row.workloads))
+    .bind(column(row.nodes))
+    .bind(row.counts.map(|counts| column(counts.total)))
+    .bind(row.counts.map(|counts| column(counts.added)))
+    .bind(row.counts.map(|counts| column(counts.changed)))
+    .bind(row.counts.map(|counts| column(counts.removed)))
+    .bind(row.progress.map(|progress| column(progress.done)))
+    .bind(row.progress.map(|progress| column(progress.total)))
+    .bind(&row.bundle_digest)
+    .bind(&row.run)
+    .bind(i64::from(row.attempt))
+    .bind(i64::from(row.failures))
+    .bind(row.not_before_us)
+    .bind(i64::from(row.cancel))
+    .bind(i64::from(row.gone))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A query of whole rows, which begins after `FROM deployments`.
+fn query(rest: &str) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("SELECT ");
+    query.push(COLUMNS).push(" FROM deployments ").push(rest);
+    query
+}
+
+async fn one(
+    connection: &mut Connection,
+    mut query: QueryBuilder<Sqlite>,
+) -> Result<Option<Deployment>, StoreError> {
+    let row = query.build().fetch_optional(connection).await?;
+    row.as_ref().map(read).transpose()
+}
+
+async fn many(
+    connection: &mut Connection,
+    mut query: QueryBuilder<Sqlite>,
+) -> Result<Vec<Deployment>, StoreError> {
+    let rows = query.build().fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+/// A deployment of an organisation.
+pub(crate) async fn find(
+    connection: &mut Connection,
+    org: &str,
+    id: &str,
+) -> Result<Option<Deployment>, StoreError> {
+    let mut query = query("WHERE id = ");
+    query.push_bind(id.to_owned()).push(" AND org_id = ").push_bind(org.to_owned());
+    one(connection, query).await
+}
+
+/// A deployment by its id alone.
+pub(crate) async fn by_id(
+    connection: &mut Connection,
+    id: &str,
+) -> Result<Option<Deployment>, StoreError> {
+    let mut query = query("WHERE id = ");
+    query.push_bind(id.to_owned());
+    one(connection, query).await
+}
+
+/// The deployment that a run belongs to.
+pub(crate) async fn by_run(
+    connection: &mut Connection,
+    run: &str,
+) -> Result<Option<Deployment>, StoreError> {
+    let mut query = query("WHERE run = ");
+    query.push_bind(run.to_owned());
+    one(connection, query).await
+}
+
+/// The deployment of this environment that came with this idempotency key since `since_us`.
+pub(crate) async fn by_key(
+    connection: &mut Connection,
+    env_uuid: &str,
+    digest: &str,
+    since_us: i64,
+) -> Result<Option<Deployment>, StoreError> {
+    let mut query = query("WHERE env_uuid = ");
+    query
+        .push_bind(env_uuid.to_owned())
+        .push(" AND idempotency = ")
+        .push_bind(digest.to_owned())
+        .push(" AND created_us >= ")
+        .push_bind(since_us)
+        .push(" ORDER BY sequence DESC LIMIT 1");
+    one(connection, query).await
+}
+
+/// Which deployments are wanted, newest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) project_id: Option<String>,
+    pub(crate) env_id: Option<String>,
+    pub(crate) env_uuid: Option<String>,
+    /// Any of these; empty for all.
+    pub(crate) modes: Vec<Mode>,
+    /// Any of v1's `executing`, `succeeded`, `failed`; empty for all.
+    pub(crate) statuses: Vec<String>,
+    /// Older than this one (its sequence).
+    pub(crate) before: Option<i64>,
+    /// At most so many.
+    pub(crate) limit: Option<i64>,
+}
+
+/// Deployments of an organisation, newest first.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    org: &str,
+    wanted: &Wanted,
+) -> Result<Vec<Deployment>, StoreError> {
+    let mut query = query("WHERE gone = 0 AND org_id = ");
+    query.push_bind(org.to_owned());
+    for (name, value) in [
+        ("project_id", &wanted.project_id),
+        ("env_id", &wanted.env_id),
+        ("env_uuid", &wanted.env_uuid),
+    ] {
+        if let Some(value) = value {
+            query.push(format!(" AND {name} = ")).push_bind(value.clone());
+        }
+    }
+    if !wanted.modes.is_empty() {
+        query.push(" AND mode IN (");
+        let mut values = query.separated(", ");
+        for mode in &wanted.modes {
+            values.push_bind(mode.as_str());
+        }
+        query.push(")");
+    }
+    if !wanted.statuses.is_empty() {
+        query.push(" AND (0 = 1");
+        for status in &wanted.statuses {
+            query.push(match status.as_str() {
+                "executing" => " OR phase <> 'ended'",
+                "succeeded" => " OR outcome IN ('applied', 'unchanged', 'planned', 'destroyed')",
+                "failed" => " OR outcome IN ('failed', 'cancelled', 'lost')",
+                _ => "",
+            });
+        }
+        query.push(")");
+    }
+    if let Some(before) = wanted.before {
+        query.push(" AND sequence < ").push_bind(before);
+    }
+    query.push(" ORDER BY sequence DESC");
+    if let Some(limit) = wanted.limit {
+        query.push(" LIMIT ").push_bind(limit);
+    }
+    many(connection, query).await
+}
+
+/// The newest deployment of each environment, by project and environment, after the pair `after`.
+pub(crate) async fn last(
+    connection: &mut Connection,
+    org: &str,
+    wanted: &Wanted,
+    after: Option<(String, String)>,
+) -> Result<Vec<Deployment>, StoreError> {
+    let mut query = query("WHERE gone = 0 AND org_id = ");
+    query.push_bind(org.to_owned());
+    query.push(
+        " AND sequence = (SELECT MAX(newest.sequence) FROM deployments newest \
+         WHERE newest.gone = 0 AND newest.env_uuid = deployments.env_uuid",
+    );
+    if !wanted.modes.is_empty() {
+        query.push(" AND newest.mode IN (");
+        let mut values = query.separated(", ");
+        for mode in &wanted.modes {
+            values.push_bind(mode.as_str());
+        }
+        query.push(")");
+    }
+    query.push(")");
+    for (name, value) in [("project_id", &wanted.project_id), ("env_id", &wanted.env_id)] {
+        if let Some(value) = value {
+            query.push(format!(" AND {name} = ")).push_bind(value.clone());
+        }
+    }
+    if let Some((project, env)) = after {
+        query
+            .push(" AND (project_id > ")
+            .push_bind(project.clone())
+            .push(" OR (project_id = ")
+            .push_bind(project)
+            .push(" AND env_id > ")
+            .push_bind(env)
+            .push("))");
+    }
+    query.push(" ORDER BY project_id, env_id");
+    if let Some(limit) = wanted.limit {
+        query.push(" LIMIT ").push_bind(limit);
+    }
+    many(connection, query).await
+}
+
+/// Deployments of an environment that are not over, oldest first.
+pub(crate) async fn open(
+    connection: &mut Connection,
+    env_uuid: &str,
+) -> Result<Vec<Deployment>, StoreError> {
+    let mut query = query("WHERE phase <> 'ended' AND env_uuid = ");
+    query.push_bind(env_uuid.to_owned()).push(" ORDER BY sequence");
+    many(connection, query).await
+}
+
+/// Queued deployments whose environment nobody holds and which may start at `now_us`, oldest first: the first of each environment.
+pub(crate) async fn claimable(
+    connection: &mut Connection,
+    now_us: i64,
+    limit: i64,
+) -> Result<Vec<Deployment>, StoreError> {
+    let mut query = query(
+        "WHERE phase = 'queued' AND env_uuid NOT IN \
+         (SELECT held.env_uuid FROM places held WHERE held.lease_run IS NOT NULL) \
+         AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
+         WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND not_before_us <= ",
+    );
+    query.push_bind(now_us).push(" ORDER BY sequence LIMIT ").push_bind(limit);
+    many(connection, query).await
+}
+
+/// How many deployments wait or run, in all environments.
+pub(crate) async fn unfinished(connection: &mut Connection) -> Result<u64, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT (SELECT COUNT(*) FROM deployments WHERE phase <> 'ended') \
+         + (SELECT COUNT(*) FROM attempts WHERE ended_us IS NULL)",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(number(count))
+}
+
+/// How many deployments of the environment stand before this one, itself included, while it is queued.
+pub(crate) async fn position_in_line(
+    connection: &mut Connection,
+    row: &Deployment,
+) -> Result<u64, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM deployments WHERE env_uuid = $1 AND phase = 'queued' AND sequence <= $2",
+    )
+    .bind(&row.env_uuid)
+    .bind(row.sequence)
+    .fetch_one(connection)
+    .await?;
+    Ok(number(count))
+}
+
+/// Draws the next number of a counter.
+pub(crate) async fn draw(
+    connection: &mut Connection,
+    counter: &'static str,
+) -> Result<i64, StoreError> {
+    let value: i64 = sqlx::query_scalar(
+        "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value",
+    )
+    .bind(counter)
+    .fetch_one(connection)
+    .await?;
+    Ok(value)
+}
+
+/// Removes all deployments of an environment but `keep`, which is marked as gone.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    env_uuid: &str,
+    keep: Option<&str>,
+) -> Result<(), StoreError> {
+    let keep = keep.unwrap_or("");
+    for sql in [
+        "DELETE FROM events WHERE deployment IN (SELECT id FROM deployments WHERE env_uuid = $1 AND id <> $2)",
+        "DELETE FROM deployments WHERE env_uuid = $1 AND id <> $2",
+        "UPDATE deployments SET gone = 1 WHERE env_uuid = $1 AND id = $2",
+    ] {
+        sqlx::query(sql).bind(env_uuid).bind(keep).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

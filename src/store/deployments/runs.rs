@@ -1,0 +1,127 @@
+//! Attempts of runs: who was let run, what was started for it, how much of what it said is stored.
+
+use super::{Connection, rows::column};
+use crate::store::{StoreError, clock};
+
+/// An attempt. Handles are JSON that only the runner room understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) run: String,
+    pub(crate) attempt: u32,
+    pub(crate) deployment: String,
+    pub(crate) handle: Option<String>,
+    /// Number of the last event stored; 0 for none.
+    pub(crate) last_seq: u64,
+    pub(crate) claimed_us: i64,
+    pub(crate) ended_us: Option<i64>,
+}
+
+type Columns = (String, i64, String, Option<String>, i64, i64, Option<i64>);
+
+fn read(row: Columns) -> Attempt {
+    Attempt {
+        run: row.0,
+        attempt: u32::try_from(row.1).unwrap_or(0),
+        deployment: row.2,
+        handle: row.3,
+        last_seq: u64::try_from(row.4).unwrap_or(0),
+        claimed_us: row.5,
+        ended_us: row.6,
+    }
+}
+
+/// Begins an attempt.
+pub(crate) async fn begin(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+    deployment: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO attempts (run, attempt, deployment, last_seq, claimed_us) VALUES ($1, $2, $3, 0, $4)",
+    )
+    .bind(run)
+    .bind(i64::from(attempt))
+    .bind(deployment)
+    .bind(clock::now_us())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An attempt.
+pub(crate) async fn find(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<Columns> = sqlx::query_as(
+        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
+         WHERE run = $1 AND attempt = $2",
+    )
+    .bind(run)
+    .bind(i64::from(attempt))
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(read))
+}
+
+/// Attempts that are not over, oldest first.
+pub(crate) async fn open(connection: &mut Connection) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
+         WHERE ended_us IS NULL ORDER BY claimed_us, run",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Records what was started, if the attempt is not over.
+pub(crate) async fn set_handle(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+    handle: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE attempts SET handle = $3 WHERE run = $1 AND attempt = $2 AND ended_us IS NULL",
+    )
+    .bind(run)
+    .bind(i64::from(attempt))
+    .bind(handle)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records the number of the last event stored.
+pub(crate) async fn set_last_seq(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+    last_seq: u64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE attempts SET last_seq = $3 WHERE run = $1 AND attempt = $2")
+        .bind(run)
+        .bind(i64::from(attempt))
+        .bind(column(last_seq))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends an attempt.
+pub(crate) async fn end(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE attempts SET ended_us = $3 WHERE run = $1 AND attempt = $2")
+        .bind(run)
+        .bind(i64::from(attempt))
+        .bind(clock::now_us())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Brings a database up to date: numbered files, each applied once, in order, all in one transaction.
+//!
+//! Files are append-only. A database with a migration that this program does not know is refused.
+
+use std::path::Path;
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::{StoreError, clock};
+
+/// Migrations in order; a number is never used twice.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "deployments",
+        include_str!("migrations/sqlite/0001_deployments.sql"),
+    ),
+];
+
+/// The version that this program knows.
+pub(super) fn known() -> i64 {
+    MIGRATIONS.last().map_or(0, |(number, ..)| *number)
+}
+
+/// The version of the database.
+pub(super) async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let version: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM migrations")
+        .fetch_one(connection)
+        .await?;
+    Ok(version.unwrap_or(0))
+}
+
+/// Applies what is missing.
+pub(super) async fn bring_up(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS migrations \
+         (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let found = version(&mut transaction).await?;
+    if found > known() {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            what: "database",
+            found,
+            known: known(),
+        });
+    }
+    if found == known() {
+        return Ok(());
+    }
+    for (number, name, sql) in MIGRATIONS.iter().filter(|(number, ..)| *number > found) {
+        sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
+        sqlx::query("INSERT INTO migrations (number, name, applied_us) VALUES ($1, $2, $3)")
+            .bind(number)
+            .bind(*name)
+            .bind(clock::now_us())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn migrations_are_numbered_from_one_without_gaps() {
+        for (at, (number, ..)) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(usize::try_from(*number).expect("positive"), at + 1);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The store's story on SQLite: opened, written, killed, opened again.
+
+use std::time::{Duration, Instant};
+
+use super::deployments::documents::Kind;
+use super::deployments::{feed, places, rows, runs, streams};
+use super::{Store, StoreConfig, StoreError, open};
+use crate::model::phase::{Mode, Outcome, Phase, Step};
+use crate::wire::deployments::{StreamName, What};
+
+async fn store(directory: &tempfile::TempDir) -> Store {
+    open(&StoreConfig::at(directory.path())).await.expect("opens")
+}
+
+pub(super) fn row(id: &str, env_uuid: &str, sequence: i64) -> rows::Deployment {
+    rows::Deployment {
+        id: id.into(),
+        org_id: "acme".into(),
+        project_id: "shop".into(),
+        env_id: "dev".into(),
+        env_uuid: env_uuid.into(),
+        sequence,
+        created_us: 1,
+        created_by: "someone".into(),
+        mode: Mode::Deploy,
+        rollback_to: None,
+        phase: Phase::Queued,
+        step: Step::Queued,
+        failure_class: None,
+        status_message: "Deploying...".into(),
+        idempotency: None,
+        runner_id: "local".into(),
+        log_level: "info".into(),
+        log_recipients: Vec::new(),
+        output_recipients: Vec::new(),
+        workloads: 1,
+        nodes: 2,
+        counts: None,
+        progress: None,
+        bundle_digest: None,
+        run: format!("run-of-{id}"),
+        attempt: 0,
+        failures: 0,
+        not_before_us: 0,
+        cancel: false,
+        gone: false,
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = store(&directory).await;
+    let mut writing = first.writing().await.expect("writes");
+    let sequence = rows::draw(&mut writing, "queue").await.expect("draws");
+    let kept = row("one", "env", sequence);
+    rows::save(&mut writing, &kept).await.expect("saves");
+    first
+        .document_save(&mut writing, "one", Kind::Bundle, &"a secret")
+        .await
+        .expect("saves");
+    writing.commit().await.expect("commits");
+    let mut dropped = first.writing().await.expect("writes");
+    let sequence = rows::draw(&mut dropped, "queue").await.expect("draws");
+    rows::save(&mut dropped, &row("two", "env", sequence)).await.expect("saves");
+    drop(dropped);
+    let instance = first.instance().to_owned();
+    drop(first);
+
+    let second = store(&directory).await;
+    assert_eq!(second.instance(), instance);
+    let mut reading = second.reading().await.expect("reads");
+    let all = rows::list(&mut reading, "acme", &rows::Wanted::default()).await.expect("lists");
+    assert_eq!(all, [kept]);
+    let bundle: Option<String> = second
+        .document(&mut reading, "one", Kind::Bundle)
+        .await
+        .expect("opens");
+    assert_eq!(bundle.as_deref(), Some("a secret"));
+    let database = std::fs::read(second.place().database()).expect("reads");
+    let wal = std::fs::read(directory.path().join("windlass.db-wal")).unwrap_or_default();
+    for bytes in [database, wal] {
+        assert!(!bytes.windows(8).any(|window| window == b"a secret"));
+    }
+}
+
+#[tokio::test]
+async fn an_ended_deployment_reads_back_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut saved = row("one", "env", 1);
+    let mut writing = store.writing().await.expect("writes");
+    rows::save(&mut writing, &saved).await.expect("saves");
+    saved.phase = Phase::Ended {
+        outcome: Outcome::Applied,
+        at_us: 5,
+    };
+    saved.step = Step::Ended;
+    saved.counts = Some(rows::Counts {
+        total: 4,
+        added: 3,
+        changed: 2,
+        removed: 1,
+    });
+    saved.attempt = 2;
+    rows::save(&mut writing, &saved).await.expect("saves");
+    writing.commit().await.expect("commits");
+    let mut reading = store.reading().await.expect("reads");
+    let found = rows::find(&mut reading, "acme", "one").await.expect("finds");
+    assert_eq!(found, Some(saved));
+}
+
+#[tokio::test]
+async fn only_the_first_of_each_free_environment_may_be_claimed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut writing = store.writing().await.expect("writes");
+    for (id, env, sequence) in [("a", "e1", 1), ("b", "e1", 2), ("c", "e2", 3), ("d", "e3", 4)] {
+        rows::save(&mut writing, &row(id, env, sequence)).await.expect("saves");
+    }
+    let mut held = places::EnvironmentPlace::new("e2", "acme", "shop", "dev");
+    held.lease_run = Some("some run".into());
+    places::save(&mut writing, &held).await.expect("saves");
+    writing.commit().await.expect("commits");
+    let mut reading = store.reading().await.expect("reads");
+    let ids: Vec<String> = rows::claimable(&mut reading, 10, 10)
+        .await
+        .expect("lists")
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(ids, ["a", "d"]);
+}
+
+#[tokio::test]
+async fn events_come_in_the_order_of_commits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut tasks = Vec::new();
+    for at in 0..20 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut writing = store.writing().await.expect("writes");
+            feed::append(&mut writing, "one", &What::Queued(at)).await.expect("appends");
+            writing.commit().await.expect("commits");
+        }));
+    }
+    let mut seen = Vec::new();
+    let mut watch = store.watch();
+    while seen.len() < 20 {
+        let after = seen.last().copied().unwrap_or(0);
+        let mut reading = store.reading().await.expect("reads");
+        let events = feed::after(&mut reading, "one", after).await.expect("reads");
+        seen.extend(events.iter().map(|event| event.position));
+        drop(reading);
+        watch.changed(Duration::from_secs(5)).await;
+    }
+    assert_eq!(seen, (1..=20).collect::<Vec<i64>>());
+    for task in tasks {
+        task.await.expect("ends");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_of_another_connection_wakes_a_watch() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (one, other) = (store(&directory).await, store(&directory).await);
+    let mut watch = one.watch();
+    let began = Instant::now();
+    let mut writing = other.writing().await.expect("writes");
+    feed::append(&mut writing, "x", &What::Queued(1)).await.expect("appends");
+    writing.commit().await.expect("commits");
+    watch.changed(Duration::from_secs(60)).await;
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_frame_is_stored_once_and_truncation_stays_visible() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let mut writing = store.writing().await.expect("writes");
+    rows::save(&mut writing, &row("one", "env", 1)).await.expect("saves");
+    runs::begin(&mut writing, "run", 1, "one").await.expect("begins");
+    let of = streams::Of {
+        deployment: "one",
+        run: "run",
+        attempt: 1,
+        stream: StreamName::Logs,
+    };
+    streams::set_header(&mut writing, &of, b"head").await.expect("stores");
+    streams::add_frame(&mut writing, &of, 1, false, b"a").await.expect("stores");
+    streams::add_frame(&mut writing, &of, 1, false, b"b").await.expect("stores");
+    let found = streams::find(&mut writing, "one", StreamName::Logs, None).await.expect("finds");
+    let found = found.expect("is there");
+    assert_eq!((found.last, found.complete), (1, false));
+    let frames = streams::frames(&mut writing, &found, StreamName::Logs, 0).await.expect("reads");
+    assert_eq!(frames, [(1, b"a".to_vec())]);
+    streams::add_frame(&mut writing, &of, 2, true, b"c").await.expect("stores");
+    let found = streams::find(&mut writing, "one", StreamName::Logs, Some(1)).await.expect("finds");
+    assert!(found.expect("is there").complete);
+}
+
+#[tokio::test]
+async fn a_newer_database_or_directory_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = store(&directory).await;
+    let mut writing = first.writing().await.expect("writes");
+    sqlx::query("INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)")
+        .execute(&mut *writing)
+        .await
+        .expect("inserts");
+    writing.commit().await.expect("commits");
+    assert!(!first.is_current().await.expect("reads"));
+    drop(first);
+    let refused = open(&StoreConfig::at(directory.path())).await;
+    assert!(matches!(refused, Err(StoreError::Newer { what: "database", .. })));
+
+    std::fs::write(
+        directory.path().join("format"),
+        r#"{"version":2,"instance":"x"}"#,
+    )
+    .expect("writes");
+    let refused = open(&StoreConfig::at(directory.path())).await;
+    assert!(matches!(refused, Err(StoreError::Newer { what: "data directory", .. })));
+}
+
+#[tokio::test]
+async fn the_directory_and_the_key_ring_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let inside = directory.path().join("data");
+    open(&StoreConfig::at(&inside)).await.expect("opens");
+    let mode = |name: &str| {
+        std::fs::metadata(inside.join(name)).expect("is there").permissions().mode() & 0o777
+    };
+    assert_eq!(mode(""), 0o700);
+    assert_eq!(mode("keyring"), 0o600);
+    assert_eq!(mode("state"), 0o700);
+}
+
+#[tokio::test]
+async fn altered_or_missing_bytes_are_told_from_good_ones() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let digest = store.blob_put(b"some code").expect("keeps");
+    assert_eq!(store.blob_put(b"some code").expect("keeps"), digest);
+    assert_eq!(store.blob_get(&digest).expect("reads"), b"some code");
+    let path = directory.path().join("blobs/sha256").join(&digest[7..]);
+    std::fs::write(path, "other code").expect("writes");
+    assert!(matches!(store.blob_get(&digest), Err(StoreError::Blob { what: "altered", .. })));
+    let missing = format!("sha256:{}", "0".repeat(64));
+    assert!(matches!(store.blob_get(&missing), Err(StoreError::Blob { what: "missing", .. })));
+    assert!(matches!(store.blob_get("sha256:../../keyring"), Err(StoreError::Blob { .. })));
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_is_the_worker() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let lock = store.place().worker_lock().expect("asks").expect("is free");
+    assert!(store.place().worker_lock().expect("asks").is_none());
+    drop(lock);
+    assert!(store.place().worker_lock().expect("asks").is_some());
+}
