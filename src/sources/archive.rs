@@ -87,14 +87,23 @@ mod tests {
         let up = one(EntryType::Regular, "../main.tf", None);
         assert!(matches!(Code::from_tar(&up), Err(SourceError::Path(_))));
         let device = one(EntryType::Char, "main.tf", None);
-        assert!(matches!(Code::from_tar(&device), Err(SourceError::Special(_))));
+        assert!(matches!(
+            Code::from_tar(&device),
+            Err(SourceError::Special(_))
+        ));
     }
 
     #[test]
     fn an_archive_that_is_none_or_has_no_code_is_refused() {
-        assert!(Code::from_tar(b"this is no archive, although it is long enough to be looked at").is_err());
+        assert!(
+            Code::from_tar(b"this is no archive, although it is long enough to be looked at")
+                .is_err()
+        );
         let mut code = Code::default();
         code.add("README.md", b"x".to_vec()).expect("fits");
-        assert!(matches!(Code::from_tar(&code.to_tar()), Err(SourceError::NoCode)));
+        assert!(matches!(
+            Code::from_tar(&code.to_tar()),
+            Err(SourceError::NoCode)
+        ));
     }
 }

@@ -6,7 +6,12 @@ use std::path::Path;
 use super::{Code, MAX_BYTES, SourceError};
 
 /// What engines and version control leave in a directory and nobody wants to send.
-const LEFT_BEHIND: &[&str] = &[".git", ".terraform", "terraform.tfstate", "terraform.tfstate.backup"];
+const LEFT_BEHIND: &[&str] = &[
+    ".git",
+    ".terraform",
+    "terraform.tfstate",
+    "terraform.tfstate.backup",
+];
 
 /// Reads all files below `path`.
 pub(crate) fn read_directory(path: &Path) -> Result<Code, SourceError> {
@@ -46,11 +51,17 @@ fn walk(directory: &Path, prefix: &str, code: &mut Code) -> Result<(), SourceErr
         } else if kind.is_dir() {
             walk(&path, &format!("{inside}/"), code)?;
         } else if kind.is_file() {
-            let length = entry.metadata().map_err(|error| wrong(&path, &error))?.len();
+            let length = entry
+                .metadata()
+                .map_err(|error| wrong(&path, &error))?
+                .len();
             if length > MAX_BYTES as u64 {
                 return Err(SourceError::TooBig);
             }
-            code.add(&inside, fs::read(&path).map_err(|error| wrong(&path, &error))?)?;
+            code.add(
+                &inside,
+                fs::read(&path).map_err(|error| wrong(&path, &error))?,
+            )?;
         } else {
             return Err(SourceError::Special(path.display().to_string()));
         }
@@ -74,7 +85,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(directory.path().join(".terraform/x")).expect("makes");
         fs::create_dir_all(directory.path().join("sub")).expect("makes");
-        for name in ["main.tf", "sub/script.sh", "terraform.tfstate", ".terraform/x/y"] {
+        for name in [
+            "main.tf",
+            "sub/script.sh",
+            "terraform.tfstate",
+            ".terraform/x/y",
+        ] {
             fs::write(directory.path().join(name), "x").expect("writes");
         }
         let code = read_directory(directory.path()).expect("reads");

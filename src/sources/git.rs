@@ -34,7 +34,12 @@ async fn fetch_over(
         command
             .arg("-C")
             .arg(directory.path())
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "credential.interactive=false"])
+            .args([
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "credential.interactive=false",
+            ])
             .args(arguments)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ALLOW_PROTOCOL", transports)
@@ -53,38 +58,68 @@ async fn fetch_over(
         let said = |why: String| refused(hide(&why, source));
         run(git(&["init", "--quiet"])).await.map_err(said)?;
         let revision = source.revision.as_deref().unwrap_or("HEAD");
-        let shallow = ["fetch", "--quiet", "--no-tags", "--depth", "1", "--", &source.url, revision];
+        let shallow = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--depth",
+            "1",
+            "--",
+            &source.url,
+            revision,
+        ];
         if let Err(why) = run(git(&shallow)).await {
             // Not every server gives out a commit by its name; then its history is needed.
             let is_commit = revision.len() >= 7 && revision.bytes().all(|b| b.is_ascii_hexdigit());
             if !is_commit {
                 return Err(said(why));
             }
-            let whole = ["fetch", "--quiet", "--tags", "--", &source.url, "+refs/*:refs/fetched/*"];
+            let whole = [
+                "fetch",
+                "--quiet",
+                "--tags",
+                "--",
+                &source.url,
+                "+refs/*:refs/fetched/*",
+            ];
             run(git(&whole)).await.map_err(said)?;
             let commit = format!("{revision}^{{commit}}");
             let found = run(git(&["rev-parse", "--verify", "--end-of-options", &commit])).await;
             let found = found.map_err(|_| refused(format!("there is no revision `{revision}`")))?;
             let found = String::from_utf8_lossy(&found).trim().to_owned();
-            run(git(&["update-ref", "refs/windlass", &found])).await.map_err(said)?;
+            run(git(&["update-ref", "refs/windlass", &found]))
+                .await
+                .map_err(said)?;
         } else {
-            run(git(&["update-ref", "refs/windlass", "FETCH_HEAD"])).await.map_err(said)?;
+            run(git(&["update-ref", "refs/windlass", "FETCH_HEAD"]))
+                .await
+                .map_err(said)?;
         }
         let tree = format!("refs/windlass:{}", source.directory);
-        let archive = run(git(&["archive", "--format=tar", &tree])).await.map_err(|why| {
-            if source.directory.is_empty() {
-                said(why)
-            } else {
-                refused(format!("it has no directory `{}` at this revision", source.directory))
-            }
-        })?;
+        let archive = run(git(&["archive", "--format=tar", &tree]))
+            .await
+            .map_err(|why| {
+                if source.directory.is_empty() {
+                    said(why)
+                } else {
+                    refused(format!(
+                        "it has no directory `{}` at this revision",
+                        source.directory
+                    ))
+                }
+            })?;
         let code = Code::from_tar(&archive)?;
         refuse_outside(&code, source)?;
         Ok(code)
     };
     tokio::time::timeout(timeout, work)
         .await
-        .unwrap_or_else(|_| Err(refused(format!("no answer within {} seconds", timeout.as_secs()))))
+        .unwrap_or_else(|_| {
+            Err(refused(format!(
+                "no answer within {} seconds",
+                timeout.as_secs()
+            )))
+        })
 }
 
 /// Only the directory is kept, so code in it that refers to what lies above could not be loaded.
@@ -183,13 +218,23 @@ mod tests {
             &["init", "--quiet", "--initial-branch=main"][..],
             &["add", "."],
             &[
-                "-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "-m", "one",
+                "-c",
+                "user.name=x",
+                "-c",
+                "user.email=x@example.com",
+                "commit",
+                "--quiet",
+                "-m",
+                "one",
             ],
             &["tag", "v1"],
         ] {
             let mut command = Command::new("git");
             command.arg("-C").arg(path).args(arguments);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .process_group(0);
             run(command).await.expect("git works");
         }
         directory
@@ -210,10 +255,14 @@ mod tests {
     #[tokio::test]
     async fn a_directory_of_a_tag_is_fetched() {
         let repository = repository().await;
-        let code = fetched(&source(&repository, "modules/db", Some("v1"))).await.expect("fetches");
+        let code = fetched(&source(&repository, "modules/db", Some("v1")))
+            .await
+            .expect("fetches");
         assert_eq!(code.files().keys().collect::<Vec<_>>(), ["main.tf"]);
         assert_eq!(code.files()["main.tf"], b"# db");
-        let root = fetched(&source(&repository, "", None)).await.expect("fetches");
+        let root = fetched(&source(&repository, "", None))
+            .await
+            .expect("fetches");
         assert_eq!(root.files().len(), 2);
     }
 

@@ -24,7 +24,11 @@ pub(crate) fn packages(mirror: &Path) -> std::io::Result<Vec<Package>> {
     Ok(found)
 }
 
-fn walk(directory: &Path, below: &mut Vec<String>, found: &mut Vec<Package>) -> std::io::Result<()> {
+fn walk(
+    directory: &Path,
+    below: &mut Vec<String>,
+    found: &mut Vec<Package>,
+) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -32,13 +32,17 @@ const FIRST_LINE: &[u8] = b"windlass-code 1\n";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     /// A link.
-    #[error("`{0}` is a link; module code must consist of plain files. Replace it by a copy of what it points to")]
+    #[error(
+        "`{0}` is a link; module code must consist of plain files. Replace it by a copy of what it points to"
+    )]
     Link(String),
     /// Neither file nor directory.
     #[error("`{0}` is neither a file nor a directory")]
     Special(String),
     /// A path that leaves the directory, or cannot be a path.
-    #[error("`{0}` is not a path inside the module: no `..`, no absolute path, no control characters, 255 bytes at most")]
+    #[error(
+        "`{0}` is not a path inside the module: no `..`, no absolute path, no control characters, 255 bytes at most"
+    )]
     Path(String),
     /// The same path twice.
     #[error("`{0}` is there twice")]
@@ -197,7 +201,10 @@ mod tests {
         let other = code(&[("sub/x.sh", "b"), ("main.tf", "a")]);
         assert_eq!(one.digest(), other.digest());
         assert_eq!(Code::unpack(&one.pack()).expect("packed"), one);
-        assert_ne!(one.digest(), code(&[("main.tf", "ab"), ("sub/x.sh", "")]).digest());
+        assert_ne!(
+            one.digest(),
+            code(&[("main.tf", "ab"), ("sub/x.sh", "")]).digest()
+        );
     }
 
     #[test]

@@ -39,7 +39,12 @@ impl Store {
 
     /// Whether bytes with this digest are kept.
     pub(crate) fn blob_has(&self, digest: &str) -> bool {
-        is_digest(digest) && self.place().blobs().join(&digest["sha256:".len()..]).is_file()
+        is_digest(digest)
+            && self
+                .place()
+                .blobs()
+                .join(&digest["sha256:".len()..])
+                .is_file()
     }
 
     /// Reads bytes and checks that they are still what their digest says.

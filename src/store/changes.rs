@@ -38,7 +38,8 @@ impl Changes {
                 };
                 if changes.waiting.load(Ordering::Acquire) == 0 {
                     // Wakes once a second to see whether the store has gone.
-                    let _ = tokio::time::timeout(Duration::from_secs(1), changes.wake.notified()).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_secs(1), changes.wake.notified()).await;
                     continue;
                 }
                 // A failed look counts as a change: whoever waits looks for himself and reports.

@@ -56,10 +56,11 @@ impl Place {
             serde_json::to_string(&format).unwrap_or_default() + "\n"
         })?;
         let path = root.join("format");
-        let format: Format = serde_json::from_str(&format).map_err(|error| StoreError::Damaged {
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
+        let format: Format =
+            serde_json::from_str(&format).map_err(|error| StoreError::Damaged {
+                path: path.clone(),
+                why: error.to_string(),
+            })?;
         if format.version > FORMAT {
             return Err(StoreError::Newer {
                 path,

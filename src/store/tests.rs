@@ -9,7 +9,9 @@ use crate::model::phase::{Mode, Outcome, Phase, Step};
 use crate::wire::deployments::{StreamName, What};
 
 async fn store(directory: &tempfile::TempDir) -> Store {
-    open(&StoreConfig::at(directory.path())).await.expect("opens")
+    open(&StoreConfig::at(directory.path()))
+        .await
+        .expect("opens")
 }
 
 pub(super) fn row(id: &str, env_uuid: &str, sequence: i64) -> rows::Deployment {
@@ -62,7 +64,9 @@ async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
     writing.commit().await.expect("commits");
     let mut dropped = first.writing().await.expect("writes");
     let sequence = rows::draw(&mut dropped, "queue").await.expect("draws");
-    rows::save(&mut dropped, &row("two", "env", sequence)).await.expect("saves");
+    rows::save(&mut dropped, &row("two", "env", sequence))
+        .await
+        .expect("saves");
     drop(dropped);
     let instance = first.instance().to_owned();
     drop(first);
@@ -70,7 +74,9 @@ async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
     let second = store(&directory).await;
     assert_eq!(second.instance(), instance);
     let mut reading = second.reading().await.expect("reads");
-    let all = rows::list(&mut reading, "acme", &rows::Wanted::default()).await.expect("lists");
+    let all = rows::list(&mut reading, "acme", &rows::Wanted::default())
+        .await
+        .expect("lists");
     assert_eq!(all, [kept]);
     let bundle: Option<String> = second
         .document(&mut reading, "one", Kind::Bundle)
@@ -106,7 +112,9 @@ async fn an_ended_deployment_reads_back_whole() {
     rows::save(&mut writing, &saved).await.expect("saves");
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let found = rows::find(&mut reading, "acme", "one").await.expect("finds");
+    let found = rows::find(&mut reading, "acme", "one")
+        .await
+        .expect("finds");
     assert_eq!(found, Some(saved));
 }
 
@@ -115,8 +123,15 @@ async fn only_the_first_of_each_free_environment_may_be_claimed() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
     let mut writing = store.writing().await.expect("writes");
-    for (id, env, sequence) in [("a", "e1", 1), ("b", "e1", 2), ("c", "e2", 3), ("d", "e3", 4)] {
-        rows::save(&mut writing, &row(id, env, sequence)).await.expect("saves");
+    for (id, env, sequence) in [
+        ("a", "e1", 1),
+        ("b", "e1", 2),
+        ("c", "e2", 3),
+        ("d", "e3", 4),
+    ] {
+        rows::save(&mut writing, &row(id, env, sequence))
+            .await
+            .expect("saves");
     }
     let mut held = places::EnvironmentPlace::new("e2", "acme", "shop", "dev");
     held.lease_run = Some("some run".into());
@@ -141,7 +156,9 @@ async fn events_come_in_the_order_of_commits() {
         let store = store.clone();
         tasks.push(tokio::spawn(async move {
             let mut writing = store.writing().await.expect("writes");
-            feed::append(&mut writing, "one", &What::Queued(at)).await.expect("appends");
+            feed::append(&mut writing, "one", &What::Queued(at))
+                .await
+                .expect("appends");
             writing.commit().await.expect("commits");
         }));
     }
@@ -150,7 +167,9 @@ async fn events_come_in_the_order_of_commits() {
     while seen.len() < 20 {
         let after = seen.last().copied().unwrap_or(0);
         let mut reading = store.reading().await.expect("reads");
-        let events = feed::after(&mut reading, "one", after).await.expect("reads");
+        let events = feed::after(&mut reading, "one", after)
+            .await
+            .expect("reads");
         seen.extend(events.iter().map(|event| event.position));
         drop(reading);
         watch.changed(Duration::from_secs(5)).await;
@@ -168,7 +187,9 @@ async fn a_commit_of_another_connection_wakes_a_watch() {
     let mut watch = one.watch();
     let began = Instant::now();
     let mut writing = other.writing().await.expect("writes");
-    feed::append(&mut writing, "x", &What::Queued(1)).await.expect("appends");
+    feed::append(&mut writing, "x", &What::Queued(1))
+        .await
+        .expect("appends");
     writing.commit().await.expect("commits");
     watch.changed(Duration::from_secs(60)).await;
     assert!(began.elapsed() < Duration::from_secs(30));
@@ -179,24 +200,42 @@ async fn a_frame_is_stored_once_and_truncation_stays_visible() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
     let mut writing = store.writing().await.expect("writes");
-    rows::save(&mut writing, &row("one", "env", 1)).await.expect("saves");
-    runs::begin(&mut writing, "run", 1, "one").await.expect("begins");
+    rows::save(&mut writing, &row("one", "env", 1))
+        .await
+        .expect("saves");
+    runs::begin(&mut writing, "run", 1, "one")
+        .await
+        .expect("begins");
     let of = streams::Of {
         deployment: "one",
         run: "run",
         attempt: 1,
         stream: StreamName::Logs,
     };
-    streams::set_header(&mut writing, &of, b"head").await.expect("stores");
-    streams::add_frame(&mut writing, &of, 1, false, b"a").await.expect("stores");
-    streams::add_frame(&mut writing, &of, 1, false, b"b").await.expect("stores");
-    let found = streams::find(&mut writing, "one", StreamName::Logs, None).await.expect("finds");
+    streams::set_header(&mut writing, &of, b"head")
+        .await
+        .expect("stores");
+    streams::add_frame(&mut writing, &of, 1, false, b"a")
+        .await
+        .expect("stores");
+    streams::add_frame(&mut writing, &of, 1, false, b"b")
+        .await
+        .expect("stores");
+    let found = streams::find(&mut writing, "one", StreamName::Logs, None)
+        .await
+        .expect("finds");
     let found = found.expect("is there");
     assert_eq!((found.last, found.complete), (1, false));
-    let frames = streams::frames(&mut writing, &found, StreamName::Logs, 0).await.expect("reads");
+    let frames = streams::frames(&mut writing, &found, StreamName::Logs, 0)
+        .await
+        .expect("reads");
     assert_eq!(frames, [(1, b"a".to_vec())]);
-    streams::add_frame(&mut writing, &of, 2, true, b"c").await.expect("stores");
-    let found = streams::find(&mut writing, "one", StreamName::Logs, Some(1)).await.expect("finds");
+    streams::add_frame(&mut writing, &of, 2, true, b"c")
+        .await
+        .expect("stores");
+    let found = streams::find(&mut writing, "one", StreamName::Logs, Some(1))
+        .await
+        .expect("finds");
     assert!(found.expect("is there").complete);
 }
 
@@ -213,7 +252,13 @@ async fn a_newer_database_or_directory_is_refused() {
     assert!(!first.is_current().await.expect("reads"));
     drop(first);
     let refused = open(&StoreConfig::at(directory.path())).await;
-    assert!(matches!(refused, Err(StoreError::Newer { what: "database", .. })));
+    assert!(matches!(
+        refused,
+        Err(StoreError::Newer {
+            what: "database",
+            ..
+        })
+    ));
 
     std::fs::write(
         directory.path().join("format"),
@@ -221,7 +266,13 @@ async fn a_newer_database_or_directory_is_refused() {
     )
     .expect("writes");
     let refused = open(&StoreConfig::at(directory.path())).await;
-    assert!(matches!(refused, Err(StoreError::Newer { what: "data directory", .. })));
+    assert!(matches!(
+        refused,
+        Err(StoreError::Newer {
+            what: "data directory",
+            ..
+        })
+    ));
 }
 
 #[tokio::test]
@@ -231,7 +282,11 @@ async fn the_directory_and_the_key_ring_are_private() {
     let inside = directory.path().join("data");
     open(&StoreConfig::at(&inside)).await.expect("opens");
     let mode = |name: &str| {
-        std::fs::metadata(inside.join(name)).expect("is there").permissions().mode() & 0o777
+        std::fs::metadata(inside.join(name))
+            .expect("is there")
+            .permissions()
+            .mode()
+            & 0o777
     };
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("keyring"), 0o600);
@@ -247,10 +302,25 @@ async fn altered_or_missing_bytes_are_told_from_good_ones() {
     assert_eq!(store.blob_get(&digest).expect("reads"), b"some code");
     let path = directory.path().join("blobs/sha256").join(&digest[7..]);
     std::fs::write(path, "other code").expect("writes");
-    assert!(matches!(store.blob_get(&digest), Err(StoreError::Blob { what: "altered", .. })));
+    assert!(matches!(
+        store.blob_get(&digest),
+        Err(StoreError::Blob {
+            what: "altered",
+            ..
+        })
+    ));
     let missing = format!("sha256:{}", "0".repeat(64));
-    assert!(matches!(store.blob_get(&missing), Err(StoreError::Blob { what: "missing", .. })));
-    assert!(matches!(store.blob_get("sha256:../../keyring"), Err(StoreError::Blob { .. })));
+    assert!(matches!(
+        store.blob_get(&missing),
+        Err(StoreError::Blob {
+            what: "missing",
+            ..
+        })
+    ));
+    assert!(matches!(
+        store.blob_get("sha256:../../keyring"),
+        Err(StoreError::Blob { .. })
+    ));
 }
 
 #[tokio::test]

@@ -109,9 +109,17 @@ pub(crate) async fn find(
         lease_run: row.4,
         epoch: row.5,
         state_deployment: row.6,
-        state: row.7.map(|text| serde_json::from_str(&text)).transpose().map_err(wrong)?,
+        state: row
+            .7
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(wrong)?,
         lock_file: row.8,
-        deletion: row.9.map(|text| serde_json::from_str(&text)).transpose().map_err(wrong)?,
+        deletion: row
+            .9
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(wrong)?,
     }))
 }
 
@@ -121,8 +129,18 @@ pub(crate) async fn save(
     place: &EnvironmentPlace,
 ) -> Result<(), StoreError> {
     let wrong = |source| StoreError::document("an environment's place", source);
-    let state = place.state.as_ref().map(serde_json::to_string).transpose().map_err(wrong)?;
-    let deletion = place.deletion.as_ref().map(serde_json::to_string).transpose().map_err(wrong)?;
+    let state = place
+        .state
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(wrong)?;
+    let deletion = place
+        .deletion
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(wrong)?;
     sqlx::query(
         "INSERT INTO places (env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, \
          lock_file, deletion) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -146,10 +164,7 @@ pub(crate) async fn save(
 }
 
 /// Forgets it.
-pub(crate) async fn remove(
-    connection: &mut Connection,
-    env_uuid: &str,
-) -> Result<(), StoreError> {
+pub(crate) async fn remove(connection: &mut Connection, env_uuid: &str) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM places WHERE env_uuid = $1")
         .bind(env_uuid)
         .execute(connection)

@@ -88,7 +88,16 @@ pub(crate) async fn set_metadata(
     Ok(())
 }
 
-type Columns = (String, String, String, String, String, String, String, String);
+type Columns = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+);
 
 /// The nodes of an environment, by hash; edges to nodes that are gone are left out.
 pub(crate) async fn list(
@@ -136,10 +145,7 @@ pub(crate) async fn list(
 }
 
 /// Forgets the resources of an environment.
-pub(crate) async fn forget(
-    connection: &mut Connection,
-    env_uuid: &str,
-) -> Result<(), StoreError> {
+pub(crate) async fn forget(connection: &mut Connection, env_uuid: &str) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM resource_nodes WHERE env_uuid = $1")
         .bind(env_uuid)
         .execute(connection)

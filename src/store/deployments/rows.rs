@@ -175,10 +175,7 @@ fn read(row: &SqliteRow) -> Result<Deployment, StoreError> {
 }
 
 /// Stores a new deployment or everything that changed of one.
-pub(crate) async fn save(
-    connection: &mut Connection,
-    row: &Deployment,
-) -> Result<(), StoreError> {
+pub(crate) async fn save(connection: &mut Connection, row: &Deployment) -> Result<(), StoreError> {
     let (phase, outcome, completed_us) = match &row.phase {
         Phase::Queued => ("queued", None, None),
         Phase::Running { .. } => ("running", None, None),
@@ -274,7 +271,10 @@ pub(crate) async fn find(
     id: &str,
 ) -> Result<Option<Deployment>, StoreError> {
     let mut query = query("WHERE id = ");
-    query.push_bind(id.to_owned()).push(" AND org_id = ").push_bind(org.to_owned());
+    query
+        .push_bind(id.to_owned())
+        .push(" AND org_id = ")
+        .push_bind(org.to_owned());
     one(connection, query).await
 }
 
@@ -346,7 +346,9 @@ pub(crate) async fn list(
         ("env_uuid", &wanted.env_uuid),
     ] {
         if let Some(value) = value {
-            query.push(format!(" AND {name} = ")).push_bind(value.clone());
+            query
+                .push(format!(" AND {name} = "))
+                .push_bind(value.clone());
         }
     }
     if !wanted.modes.is_empty() {
@@ -401,9 +403,14 @@ pub(crate) async fn last(
         query.push(")");
     }
     query.push(")");
-    for (name, value) in [("project_id", &wanted.project_id), ("env_id", &wanted.env_id)] {
+    for (name, value) in [
+        ("project_id", &wanted.project_id),
+        ("env_id", &wanted.env_id),
+    ] {
         if let Some(value) = value {
-            query.push(format!(" AND {name} = ")).push_bind(value.clone());
+            query
+                .push(format!(" AND {name} = "))
+                .push_bind(value.clone());
         }
     }
     if let Some((project, env)) = after {
@@ -429,7 +436,9 @@ pub(crate) async fn open(
     env_uuid: &str,
 ) -> Result<Vec<Deployment>, StoreError> {
     let mut query = query("WHERE phase <> 'ended' AND env_uuid = ");
-    query.push_bind(env_uuid.to_owned()).push(" ORDER BY sequence");
+    query
+        .push_bind(env_uuid.to_owned())
+        .push(" ORDER BY sequence");
     many(connection, query).await
 }
 
@@ -445,7 +454,10 @@ pub(crate) async fn claimable(
          AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
          WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND not_before_us <= ",
     );
-    query.push_bind(now_us).push(" ORDER BY sequence LIMIT ").push_bind(limit);
+    query
+        .push_bind(now_us)
+        .push(" ORDER BY sequence LIMIT ")
+        .push_bind(limit);
     many(connection, query).await
 }
 
@@ -480,12 +492,11 @@ pub(crate) async fn draw(
     connection: &mut Connection,
     counter: &'static str,
 ) -> Result<i64, StoreError> {
-    let value: i64 = sqlx::query_scalar(
-        "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value",
-    )
-    .bind(counter)
-    .fetch_one(connection)
-    .await?;
+    let value: i64 =
+        sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
+            .bind(counter)
+            .fetch_one(connection)
+            .await?;
     Ok(value)
 }
 
@@ -501,7 +512,11 @@ pub(crate) async fn forget(
         "DELETE FROM deployments WHERE env_uuid = $1 AND id <> $2",
         "UPDATE deployments SET gone = 1 WHERE env_uuid = $1 AND id = $2",
     ] {
-        sqlx::query(sql).bind(env_uuid).bind(keep).execute(&mut *connection).await?;
+        sqlx::query(sql)
+            .bind(env_uuid)
+            .bind(keep)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
