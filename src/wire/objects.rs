@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::model::Diagnostic;
+
 /// Our fields on any catalogue object; the whole object is absent when empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -311,6 +313,9 @@ pub(crate) struct ModuleExtras {
     /// `./DIR` in an apply file is uploaded first and its `module_source` becomes `dir::sha256:HEX`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
+    /// Only in the answer to a create or update: what went on with a warning. Ignored in requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// `POST /orgs/{o}/modules`.
@@ -467,4 +472,90 @@ pub(crate) struct AvailableOption {
     pub(crate) rule_id: String,
     pub(crate) module_id: String,
     pub(crate) module_params: BTreeMap<String, ModuleParam>,
+}
+
+/// One version of a module in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModuleVersionSummary {
+    pub(crate) version_id: String,
+    pub(crate) resource_type: String,
+    pub(crate) module_source: String,
+    pub(crate) provider_mapping: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// When the version was made.
+    pub(crate) created_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ModuleExtras>,
+}
+
+/// One version of a module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModuleVersion {
+    pub(crate) version_id: String,
+    pub(crate) resource_type: String,
+    pub(crate) module_source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) module_source_code: Option<String>,
+    pub(crate) module_params: BTreeMap<String, ModuleParam>,
+    pub(crate) module_inputs: Map<String, Value>,
+    pub(crate) provider_mapping: BTreeMap<String, String>,
+    pub(crate) dependencies: BTreeMap<String, Dependency>,
+    pub(crate) coprovisioned: Vec<Coprovisioned>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// When the version was made.
+    pub(crate) created_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<ModuleExtras>,
+}
+
+/// The answer to `refresh_runner`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefreshedRunner {
+    pub(crate) runner_id: String,
+    /// Whether it was stored.
+    pub(crate) updated: bool,
+}
+
+/// `POST /orgs/{o}/metadata-keys`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetadataKeyCreate {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    pub(crate) schema: MetadataKeySchema,
+}
+
+/// `PATCH` of a metadata key; fields of the schema replace one by one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetadataKeyUpdate {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<MetadataKeySchema>,
+}
+
+/// What values of a metadata key look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MetadataKeySchema {
+    /// `string`.
+    #[serde(rename = "type")]
+    pub(crate) value_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pattern: Option<String>,
+}
+
+/// A metadata key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MetadataKey {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    pub(crate) schema: MetadataKeySchema,
+    pub(crate) created_at: String,
 }

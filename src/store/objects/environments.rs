@@ -1,0 +1,338 @@
+//! Environments. `deploy` moves their status; here are the writes that it composes.
+
+use sqlx::{QueryBuilder, SqliteConnection};
+
+use super::{
+    Listed, ObjectError, Paging, environment_types, later_than, listed, new_id, now_us,
+    owner_column, pack, projects, require_listed_organization, runner_rules, stamp,
+    unpack_optional,
+};
+use crate::store::{Store, StoreError};
+use crate::wire::objects::{DisplayNameUpdate, Environment, EnvironmentCreate};
+
+/// Finds an environment.
+pub(in crate::store) async fn find(
+    connection: &mut SqliteConnection,
+    org: &str,
+    project: &str,
+    id: &str,
+) -> Result<Option<Environment>, StoreError> {
+    let body: Option<String> = sqlx::query_scalar(
+        "SELECT body FROM environments WHERE org_id = $1 AND project_id = $2 AND id = $3",
+    )
+    .bind(org)
+    .bind(project)
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    unpack_optional(body)
+}
+
+/// Finds an environment by its immutable identity, with its organisation.
+pub(in crate::store) async fn find_by_uuid(
+    connection: &mut SqliteConnection,
+    uuid: &str,
+) -> Result<Option<(String, Environment)>, StoreError> {
+    let row: Option<(String, String)> =
+        sqlx::query_as("SELECT org_id, body FROM environments WHERE uuid = $1")
+            .bind(uuid)
+            .fetch_optional(connection)
+            .await?;
+    row.map(|(org, body)| Ok((org, super::unpack(&body)?))).transpose()
+}
+
+/// Writes a changed environment; its identity decides which.
+pub(in crate::store) async fn save(
+    connection: &mut SqliteConnection,
+    environment: &Environment,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE environments SET status = $2, runner_id = $3, owner = $4, body = $5 WHERE uuid = $1",
+    )
+    .bind(&environment.uuid)
+    .bind(&environment.status)
+    .bind(&environment.runner_id)
+    .bind(owner(environment))
+    .bind(pack(environment)?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves an environment to a status. Without a message the old one goes when the status changes.
+/// Returns `None` when the environment has gone.
+pub(in crate::store) async fn set_status(
+    connection: &mut SqliteConnection,
+    uuid: &str,
+    status: &str,
+    message: Option<String>,
+) -> Result<Option<Environment>, StoreError> {
+    let Some((_, mut environment)) = find_by_uuid(connection, uuid).await? else {
+        return Ok(None);
+    };
+    if message.is_some() || environment.status != status {
+        environment.status_message = message;
+    }
+    environment.status = status.to_owned();
+    environment.updated_at = later_than(&environment.updated_at);
+    save(connection, &environment).await?;
+    Ok(Some(environment))
+}
+
+/// Removes an environment, and on request the module rules with exactly its project and id.
+pub(in crate::store) async fn remove(
+    connection: &mut SqliteConnection,
+    uuid: &str,
+    rules: RulesOfEnvironment,
+) -> Result<(), StoreError> {
+    let Some((org, environment)) = find_by_uuid(connection, uuid).await? else {
+        return Ok(());
+    };
+    if rules == RulesOfEnvironment::Remove {
+        sqlx::query("DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2 AND env_id = $3")
+            .bind(&org)
+            .bind(&environment.project_id)
+            .bind(&environment.id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("DELETE FROM environments WHERE uuid = $1")
+        .bind(uuid)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What happens to the module rules of a removed environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RulesOfEnvironment {
+    /// They stay.
+    Keep,
+    /// They go.
+    Remove,
+}
+
+impl Store {
+    /// Makes an environment.
+    pub(crate) async fn environment_create(
+        &self,
+        org: &str,
+        project: &str,
+        create: EnvironmentCreate,
+    ) -> Result<Environment, ObjectError> {
+        let mut transaction = self.writing().await?;
+        let parent = projects::find(&mut transaction, org, project)
+            .await?
+            .ok_or_else(|| ObjectError::missing("project not found"))?;
+        if environment_types::find(&mut transaction, org, &create.env_type_id).await?.is_none() {
+            return Err(ObjectError::conflict("not found: environment type not found"));
+        }
+        if find(&mut transaction, org, project, &create.id).await?.is_some() {
+            return Err(ObjectError::conflict("environment already exists"));
+        }
+        let now = stamp(now_us());
+        let made = Environment {
+            display_name: create.display_name.unwrap_or_else(|| create.id.clone()),
+            id: create.id,
+            project_id: parent.id,
+            project_uuid: parent.uuid,
+            uuid: new_id(),
+            env_type_id: create.env_type_id,
+            created_at: now.clone(),
+            updated_at: now,
+            status: "active".to_owned(),
+            status_message: None,
+            runner_id: None,
+            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+        };
+        sqlx::query(
+            "INSERT INTO environments (org_id, project_id, id, uuid, env_type_id, status, owner, body) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(org)
+        .bind(project)
+        .bind(&made.id)
+        .bind(&made.uuid)
+        .bind(&made.env_type_id)
+        .bind(&made.status)
+        .bind(owner(&made))
+        .bind(pack(&made)?)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(made)
+    }
+
+    /// One environment.
+    pub(crate) async fn environment_get(
+        &self,
+        org: &str,
+        project: &str,
+        id: &str,
+    ) -> Result<Environment, ObjectError> {
+        let mut connection = self.reading().await?;
+        find(&mut connection, org, project, id).await?.ok_or_else(missing)
+    }
+
+    /// One environment by its immutable identity, with its organisation.
+    pub(crate) async fn environment_by_uuid(
+        &self,
+        uuid: &str,
+    ) -> Result<Option<(String, Environment)>, StoreError> {
+        let mut connection = self.reading().await?;
+        find_by_uuid(&mut connection, uuid).await
+    }
+
+    /// Environments of one project, or of all, by project and id; `types` keeps those of some types.
+    pub(crate) async fn environment_list(
+        &self,
+        org: &str,
+        project: Option<&str>,
+        types: &[String],
+        paging: &Paging,
+    ) -> Result<Listed<Environment>, ObjectError> {
+        let mut connection = self.reading().await?;
+        require_listed_organization(&mut connection, org).await?;
+        let mut query = QueryBuilder::new("SELECT body FROM environments WHERE org_id = ");
+        query.push_bind(org.to_owned());
+        if let Some(project) = project {
+            if projects::find(&mut connection, org, project).await?.is_none() {
+                return Err(ObjectError::missing(format!("project {project} not found")));
+            }
+            query.push(" AND project_id = ").push_bind(project.to_owned());
+        }
+        if !types.is_empty() {
+            query.push(" AND env_type_id IN (");
+            let mut names = query.separated(", ");
+            for name in types {
+                names.push_bind(name.clone());
+            }
+            query.push(")");
+        }
+        let key = |item: &Environment| vec![item.project_id.clone(), item.id.clone()];
+        Ok(listed(&mut connection, query, &["project_id", "id"], paging, key).await?)
+    }
+
+    /// Changes the display name.
+    pub(crate) async fn environment_update(
+        &self,
+        org: &str,
+        project: &str,
+        id: &str,
+        update: DisplayNameUpdate,
+    ) -> Result<Environment, ObjectError> {
+        let mut transaction = self.writing().await?;
+        let mut found =
+            find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        found.updated_at = later_than(&found.updated_at);
+        if let Some(name) = update.display_name {
+            found.display_name = name;
+        }
+        if let Some(extras) = update.windlass {
+            found.windlass = Some(extras).filter(|extras| *extras != Default::default());
+        }
+        save(&mut transaction, &found).await?;
+        transaction.commit().await?;
+        Ok(found)
+    }
+
+    /// Begins the removal of an environment; `forced` does so in any status.
+    pub(crate) async fn environment_begin_delete(
+        &self,
+        org: &str,
+        project: &str,
+        id: &str,
+        force: Force,
+    ) -> Result<Environment, ObjectError> {
+        let mut transaction = self.writing().await?;
+        let found = find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        if found.status == "deleting" && force == Force::No {
+            return Err(ObjectError::conflict(
+                "cannot delete environment in status 'deleting'",
+            ));
+        }
+        let message = Some("Attempting to destroy environment".to_owned());
+        let moved = set_status(&mut transaction, &found.uuid, "deleting", message)
+            .await?
+            .ok_or_else(missing)?;
+        transaction.commit().await?;
+        Ok(moved)
+    }
+
+    /// See [`set_status`].
+    pub(crate) async fn environment_set_status(
+        &self,
+        uuid: &str,
+        status: &str,
+        message: Option<String>,
+    ) -> Result<Option<Environment>, StoreError> {
+        let mut transaction = self.writing().await?;
+        let moved = set_status(&mut transaction, uuid, status, message).await?;
+        transaction.commit().await?;
+        Ok(moved)
+    }
+
+    /// See [`remove`].
+    pub(crate) async fn environment_remove(
+        &self,
+        uuid: &str,
+        rules: RulesOfEnvironment,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.writing().await?;
+        remove(&mut transaction, uuid, rules).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The runner of an environment: of the most specific rule, else `fallback`. Stored unless `dry`.
+    pub(crate) async fn environment_refresh_runner(
+        &self,
+        org: &str,
+        project: &str,
+        id: &str,
+        fallback: Option<&str>,
+        dry: Dry,
+    ) -> Result<String, ObjectError> {
+        let mut transaction = self.writing().await?;
+        let mut found = find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        let runner = runner_rules::best(&mut transaction, org, project, &found.env_type_id)
+            .await?
+            .or_else(|| fallback.map(str::to_owned))
+            .ok_or_else(|| {
+                ObjectError::conflict("no matching runner found for the supplied environment")
+            })?;
+        if dry == Dry::No {
+            found.updated_at = later_than(&found.updated_at);
+            found.runner_id = Some(runner.clone());
+            save(&mut transaction, &found).await?;
+            transaction.commit().await?;
+        }
+        Ok(runner)
+    }
+}
+
+/// Whether the status of an environment may be overridden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// v1's rules hold.
+    No,
+    /// Whatever the status.
+    Yes,
+}
+
+/// Whether only the answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dry {
+    /// Do it.
+    No,
+    /// Only say what would be done.
+    Yes,
+}
+
+fn owner(item: &Environment) -> &str {
+    owner_column(item.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+}
+
+fn missing() -> ObjectError {
+    ObjectError::missing("environment not found")
+}
