@@ -9,11 +9,18 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::{StoreError, clock};
 
 /// Migrations in order; a number is never used twice.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "deployments",
-    include_str!("migrations/sqlite/0001_deployments.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "deployments",
+        include_str!("migrations/sqlite/0001_deployments.sql"),
+    ),
+    (
+        2,
+        "objects",
+        include_str!("migrations/sqlite/0002_objects.sql"),
+    ),
+];
 
 /// The version that this program knows.
 pub(super) fn known() -> i64 {

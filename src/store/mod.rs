@@ -16,6 +16,7 @@ mod changes;
 pub(crate) mod clock;
 pub(crate) mod deployments;
 mod migrate;
+pub(crate) mod objects;
 pub(crate) mod place;
 #[cfg(test)]
 mod tests;
@@ -184,6 +185,7 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
     migrate::bring_up(&writer, &place.database()).await?;
     let readers = pool(READERS).connect_with(options.clone()).await?;
     let changes = Changes::start(options).await?;
+    objects::organizations::ensure_default(&writer).await?;
     Ok(Store {
         inner: Arc::new(Inner {
             place,

@@ -1,6 +1,6 @@
 //! Organisations. There is one in local mode; it is made when the store is opened.
 
-use sqlx::SqliteConnection;
+use sqlx::SqlitePool;
 
 use super::{ObjectError, now_us, pack, stamp, unpack_optional};
 use crate::store::{Store, StoreError};
@@ -14,8 +14,15 @@ pub(crate) const SYSTEM_USER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// Makes the default organisation where it is missing.
 pub(in crate::store) async fn ensure_default(
-    connection: &mut SqliteConnection,
+    writer: &SqlitePool,
 ) -> Result<(), StoreError> {
+    let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM organizations WHERE id = $1")
+        .bind(DEFAULT)
+        .fetch_optional(writer)
+        .await?;
+    if there.is_some() {
+        return Ok(());
+    }
     let organization = Organization {
         id: DEFAULT.to_owned(),
         uuid: super::new_id(),
@@ -28,7 +35,7 @@ pub(in crate::store) async fn ensure_default(
     sqlx::query("INSERT INTO organizations (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(DEFAULT)
         .bind(pack(&organization)?)
-        .execute(connection)
+        .execute(writer)
         .await?;
     Ok(())
 }

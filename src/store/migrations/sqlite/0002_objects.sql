@@ -7,7 +7,7 @@
 CREATE TABLE organizations (
     id TEXT PRIMARY KEY,
     body TEXT NOT NULL
-);
+) STRICT;
 
 CREATE TABLE environment_types (
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -15,7 +15,7 @@ CREATE TABLE environment_types (
     owner TEXT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 
 CREATE TABLE projects (
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -24,7 +24,7 @@ CREATE TABLE projects (
     owner TEXT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 
 CREATE TABLE environments (
     org_id TEXT NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE environments (
     PRIMARY KEY (org_id, project_id, id),
     FOREIGN KEY (org_id, project_id) REFERENCES projects (org_id, id),
     FOREIGN KEY (org_id, env_type_id) REFERENCES environment_types (org_id, id)
-);
+) STRICT;
 CREATE INDEX environments_by_type ON environments (org_id, env_type_id);
 
 CREATE TABLE resource_types (
@@ -48,7 +48,7 @@ CREATE TABLE resource_types (
     owner TEXT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 
 CREATE TABLE providers (
     org_id TEXT NOT NULL REFERENCES organizations (id),
@@ -58,7 +58,7 @@ CREATE TABLE providers (
     body TEXT NOT NULL,
     sealed BLOB NOT NULL, -- the configuration
     PRIMARY KEY (org_id, provider_type, id)
-);
+) STRICT;
 
 -- `uuid` tells a module from an earlier one with the same id; `version_id` is the current version.
 CREATE TABLE modules (
@@ -69,7 +69,7 @@ CREATE TABLE modules (
     version_id TEXT NOT NULL,
     owner TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 
 -- Kept for ever, also after the module has gone: a rollback or a destroy may need any of them.
 CREATE TABLE module_versions (
@@ -81,7 +81,7 @@ CREATE TABLE module_versions (
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, version_id),
     UNIQUE (module_uuid, sequence)
-);
+) STRICT;
 
 -- Which providers the current version of a module maps to.
 CREATE TABLE module_providers (
@@ -90,7 +90,7 @@ CREATE TABLE module_providers (
     provider TEXT NOT NULL, -- TYPE.ID
     PRIMARY KEY (org_id, module_id, provider),
     FOREIGN KEY (org_id, module_id) REFERENCES modules (org_id, id) ON DELETE CASCADE
-);
+) STRICT;
 CREATE INDEX module_providers_by_provider ON module_providers (org_id, provider);
 
 CREATE TABLE module_rules (
@@ -107,7 +107,7 @@ CREATE TABLE module_rules (
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, id),
     FOREIGN KEY (org_id, module_id) REFERENCES modules (org_id, id) ON DELETE CASCADE
-);
+) STRICT;
 CREATE UNIQUE INDEX module_rules_conflict ON module_rules
     (org_id, resource_type, resource_class, resource_id, env_type_id, project_id, env_id);
 
@@ -118,7 +118,7 @@ CREATE TABLE runners (
     body TEXT NOT NULL, -- with both configurations reduced to their type
     sealed BLOB NOT NULL, -- both configurations, whole
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 
 CREATE TABLE runner_rules (
     org_id TEXT NOT NULL,
@@ -129,7 +129,7 @@ CREATE TABLE runner_rules (
     owner TEXT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-);
+) STRICT;
 CREATE UNIQUE INDEX runner_rules_conflict ON runner_rules (org_id, project_id, env_type_id);
 
 CREATE TABLE metadata_keys (
@@ -137,4 +137,4 @@ CREATE TABLE metadata_keys (
     name TEXT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (org_id, name)
-);
+) STRICT;
