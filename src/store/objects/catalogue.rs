@@ -2,9 +2,7 @@
 
 use sqlx::QueryBuilder;
 
-use super::{
-    ObjectError, Paging, environments, listed, module_rules, modules,
-};
+use super::{ObjectError, Paging, environments, listed, module_rules, modules};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{Environment, Module, ModuleRule, Provider, ResourceType};
 
@@ -48,10 +46,15 @@ impl Store {
         .await?;
         let mut types = QueryBuilder::new("SELECT body FROM resource_types WHERE org_id = ");
         types.push_bind(org.to_owned());
-        let resource_types =
-            listed(&mut snapshot, types, &["id"], &Paging::ALL, |_: &ResourceType| Vec::new())
-                .await?
-                .items;
+        let resource_types = listed(
+            &mut snapshot,
+            types,
+            &["id"],
+            &Paging::ALL,
+            |_: &ResourceType| Vec::new(),
+        )
+        .await?
+        .items;
         let modules = listed(
             &mut snapshot,
             modules::current(org),

@@ -41,7 +41,9 @@ impl Store {
             id: create.id,
             uuid: new_id(),
             created_at: stamp(now_us()),
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
         sqlx::query(
             "INSERT INTO environment_types (org_id, id, owner, body) VALUES ($1, $2, $3, $4)",
@@ -95,13 +97,15 @@ impl Store {
         if let Some(extras) = update.windlass {
             found.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
-        sqlx::query("UPDATE environment_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2")
-            .bind(org)
-            .bind(id)
-            .bind(owner(&found))
-            .bind(pack(&found)?)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE environment_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2",
+        )
+        .bind(org)
+        .bind(id)
+        .bind(owner(&found))
+        .bind(pack(&found)?)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(found)
     }
@@ -132,7 +136,11 @@ impl Store {
             "DELETE FROM runner_rules WHERE org_id = $1 AND env_type_id = $2",
             "DELETE FROM environment_types WHERE org_id = $1 AND id = $2",
         ] {
-            sqlx::query(sql).bind(org).bind(id).execute(&mut *transaction).await?;
+            sqlx::query(sql)
+                .bind(org)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -140,7 +148,11 @@ impl Store {
 }
 
 fn owner(item: &EnvironmentType) -> &str {
-    owner_column(item.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        item.windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

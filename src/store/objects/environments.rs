@@ -38,7 +38,8 @@ pub(in crate::store) async fn find_by_uuid(
             .bind(uuid)
             .fetch_optional(connection)
             .await?;
-    row.map(|(org, body)| Ok((org, super::unpack(&body)?))).transpose()
+    row.map(|(org, body)| Ok((org, super::unpack(&body)?)))
+        .transpose()
 }
 
 /// Writes a changed environment; its identity decides which.
@@ -89,12 +90,14 @@ pub(in crate::store) async fn remove(
         return Ok(());
     };
     if rules == RulesOfEnvironment::Remove {
-        sqlx::query("DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2 AND env_id = $3")
-            .bind(&org)
-            .bind(&environment.project_id)
-            .bind(&environment.id)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2 AND env_id = $3",
+        )
+        .bind(&org)
+        .bind(&environment.project_id)
+        .bind(&environment.id)
+        .execute(&mut *connection)
+        .await?;
     }
     sqlx::query("DELETE FROM environments WHERE uuid = $1")
         .bind(uuid)
@@ -124,10 +127,18 @@ impl Store {
         let parent = projects::find(&mut transaction, org, project)
             .await?
             .ok_or_else(|| ObjectError::missing("project not found"))?;
-        if environment_types::find(&mut transaction, org, &create.env_type_id).await?.is_none() {
-            return Err(ObjectError::conflict("not found: environment type not found"));
+        if environment_types::find(&mut transaction, org, &create.env_type_id)
+            .await?
+            .is_none()
+        {
+            return Err(ObjectError::conflict(
+                "not found: environment type not found",
+            ));
         }
-        if find(&mut transaction, org, project, &create.id).await?.is_some() {
+        if find(&mut transaction, org, project, &create.id)
+            .await?
+            .is_some()
+        {
             return Err(ObjectError::conflict("environment already exists"));
         }
         let now = stamp(now_us());
@@ -143,7 +154,9 @@ impl Store {
             status: "active".to_owned(),
             status_message: None,
             runner_id: None,
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
         sqlx::query(
             "INSERT INTO environments (org_id, project_id, id, uuid, env_type_id, status, owner, body) \
@@ -171,7 +184,9 @@ impl Store {
         id: &str,
     ) -> Result<Environment, ObjectError> {
         let mut connection = self.reading().await?;
-        find(&mut connection, org, project, id).await?.ok_or_else(missing)
+        find(&mut connection, org, project, id)
+            .await?
+            .ok_or_else(missing)
     }
 
     /// One environment by its immutable identity, with its organisation.
@@ -196,10 +211,15 @@ impl Store {
         let mut query = QueryBuilder::new("SELECT body FROM environments WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(project) = project {
-            if projects::find(&mut connection, org, project).await?.is_none() {
+            if projects::find(&mut connection, org, project)
+                .await?
+                .is_none()
+            {
                 return Err(ObjectError::missing(format!("project {project} not found")));
             }
-            query.push(" AND project_id = ").push_bind(project.to_owned());
+            query
+                .push(" AND project_id = ")
+                .push_bind(project.to_owned());
         }
         if !types.is_empty() {
             query.push(" AND env_type_id IN (");
@@ -222,8 +242,9 @@ impl Store {
         update: DisplayNameUpdate,
     ) -> Result<Environment, ObjectError> {
         let mut transaction = self.writing().await?;
-        let mut found =
-            find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        let mut found = find(&mut transaction, org, project, id)
+            .await?
+            .ok_or_else(missing)?;
         found.updated_at = later_than(&found.updated_at);
         if let Some(name) = update.display_name {
             found.display_name = name;
@@ -245,7 +266,9 @@ impl Store {
         force: Force,
     ) -> Result<Environment, ObjectError> {
         let mut transaction = self.writing().await?;
-        let found = find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        let found = find(&mut transaction, org, project, id)
+            .await?
+            .ok_or_else(missing)?;
         if found.status == "deleting" && force == Force::No {
             return Err(ObjectError::conflict(
                 "cannot delete environment in status 'deleting'",
@@ -294,7 +317,9 @@ impl Store {
         dry: Dry,
     ) -> Result<String, ObjectError> {
         let mut transaction = self.writing().await?;
-        let mut found = find(&mut transaction, org, project, id).await?.ok_or_else(missing)?;
+        let mut found = find(&mut transaction, org, project, id)
+            .await?
+            .ok_or_else(missing)?;
         let runner = runner_rules::best(&mut transaction, org, project, &found.env_type_id)
             .await?
             .or_else(|| fallback.map(str::to_owned))
@@ -330,7 +355,11 @@ pub(crate) enum Dry {
 }
 
 fn owner(item: &Environment) -> &str {
-    owner_column(item.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        item.windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

@@ -88,7 +88,9 @@ impl Store {
         update: MetadataKeyUpdate,
     ) -> Result<MetadataKey, ObjectError> {
         let mut transaction = self.writing().await?;
-        let mut found = find(&mut transaction, org, name).await?.ok_or_else(missing)?;
+        let mut found = find(&mut transaction, org, name)
+            .await?
+            .ok_or_else(missing)?;
         if let Some(description) = update.description {
             found.description = Some(description).filter(|text| !text.is_empty());
         }
@@ -107,7 +109,11 @@ impl Store {
     }
 
     /// Removes a key, whether it is there or not.
-    pub(crate) async fn metadata_key_delete(&self, org: &str, name: &str) -> Result<(), ObjectError> {
+    pub(crate) async fn metadata_key_delete(
+        &self,
+        org: &str,
+        name: &str,
+    ) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
         sqlx::query("DELETE FROM metadata_keys WHERE org_id = $1 AND name = $2")
             .bind(org)

@@ -239,11 +239,17 @@ mod tests {
 
     #[test]
     fn a_change_is_never_at_the_time_of_the_last() {
-        assert_eq!(later_than("9999-01-01T00:00:00.000000Z"), "9999-01-01T00:00:00.000001Z");
+        assert_eq!(
+            later_than("9999-01-01T00:00:00.000000Z"),
+            "9999-01-01T00:00:00.000001Z"
+        );
     }
 
     #[test]
     fn a_body_begins_with_its_version() {
-        assert_eq!(pack(&"x").expect("serializes"), r#"{"version":1,"object":"x"}"#);
+        assert_eq!(
+            pack(&"x").expect("serializes"),
+            r#"{"version":1,"object":"x"}"#
+        );
     }
 }

@@ -34,9 +34,14 @@ pub(in crate::store) async fn applicable(
         ("env_id", environment),
         ("env_type_id", environment_type),
     ] {
-        query.push(format!(" AND {column} IN ('', ")).push_bind(value.to_owned()).push(")");
+        query
+            .push(format!(" AND {column} IN ('', "))
+            .push_bind(value.to_owned())
+            .push(")");
     }
-    Ok(listed(connection, query, ORDER, &Paging::ALL, key).await?.items)
+    Ok(listed(connection, query, ORDER, &Paging::ALL, key)
+        .await?
+        .items)
 }
 
 const ORDER: &[&str] = &["resource_type", "module_id", "resource_class", "id"];
@@ -70,7 +75,9 @@ impl Store {
             message: "module not found".to_owned(),
         })?;
         if let Some(kind) = &create.env_type_id
-            && environment_types::find(&mut transaction, org, kind).await?.is_none()
+            && environment_types::find(&mut transaction, org, kind)
+                .await?
+                .is_none()
         {
             return Err(ObjectError::conflict("environment type not found"));
         }
@@ -79,13 +86,17 @@ impl Store {
             org_id: org.to_owned(),
             module_id: create.module_id,
             resource_type,
-            resource_class: create.resource_class.unwrap_or_else(|| DEFAULT_CLASS.to_owned()),
+            resource_class: create
+                .resource_class
+                .unwrap_or_else(|| DEFAULT_CLASS.to_owned()),
             resource_id: create.resource_id,
             project_id: create.project_id,
             env_id: create.env_id,
             env_type_id: create.env_type_id,
             created_at: stamp(now_us()),
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
         let unset = |scope: &Option<String>| scope.clone().unwrap_or_default();
         let rival: Option<(String, String)> = sqlx::query_as(
@@ -121,7 +132,11 @@ impl Store {
         .bind(unset(&made.project_id))
         .bind(unset(&made.env_id))
         .bind(unset(&made.env_type_id))
-        .bind(owner_column(made.windlass.as_ref().and_then(|extras| extras.owner.as_ref())))
+        .bind(owner_column(
+            made.windlass
+                .as_ref()
+                .and_then(|extras| extras.owner.as_ref()),
+        ))
         .bind(pack(&made)?)
         .execute(&mut *transaction)
         .await?;
@@ -163,7 +178,9 @@ impl Store {
             ("env_id", &filter.environment),
         ] {
             if let Some(value) = value {
-                query.push(format!(" AND {column} = ")).push_bind(value.clone());
+                query
+                    .push(format!(" AND {column} = "))
+                    .push_bind(value.clone());
             }
         }
         Ok(listed(&mut connection, query, ORDER, paging, key).await?)

@@ -172,7 +172,9 @@ impl Store {
         require_listed_organization(&mut connection, org).await?;
         let mut query = current(org);
         if let Some(kind) = resource_type {
-            query.push(" AND m.resource_type = ").push_bind(kind.to_owned());
+            query
+                .push(" AND m.resource_type = ")
+                .push_bind(kind.to_owned());
         }
         let key = |item: &Module| vec![item.id.clone()];
         Ok(listed(&mut connection, query, &["m.id"], paging, key).await?)
@@ -204,12 +206,14 @@ impl Store {
             return Err(refusal);
         }
         if next.version_id == expected {
-            sqlx::query("UPDATE module_versions SET body = $3 WHERE org_id = $1 AND version_id = $2")
-                .bind(&org)
-                .bind(expected)
-                .bind(pack(&next)?)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE module_versions SET body = $3 WHERE org_id = $1 AND version_id = $2",
+            )
+            .bind(&org)
+            .bind(expected)
+            .bind(pack(&next)?)
+            .execute(&mut *transaction)
+            .await?;
         } else {
             let last: i64 = sqlx::query_scalar(
                 "SELECT COALESCE(MAX(sequence), 0) FROM module_versions WHERE module_uuid = $1",
@@ -331,18 +335,25 @@ async fn insert_version(
         .await?;
     let mapped: BTreeSet<&String> = module.provider_mapping.values().collect();
     for provider in mapped {
-        sqlx::query("INSERT INTO module_providers (org_id, module_id, provider) VALUES ($1, $2, $3)")
-            .bind(&module.org_id)
-            .bind(&module.id)
-            .bind(provider)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "INSERT INTO module_providers (org_id, module_id, provider) VALUES ($1, $2, $3)",
+        )
+        .bind(&module.org_id)
+        .bind(&module.id)
+        .bind(provider)
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }
 
 fn owner(module: &Module) -> &str {
-    owner_column(module.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        module
+            .windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

@@ -13,9 +13,7 @@ pub(crate) const DEFAULT: &str = "default";
 pub(crate) const SYSTEM_USER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// Makes the default organisation where it is missing.
-pub(in crate::store) async fn ensure_default(
-    writer: &SqlitePool,
-) -> Result<(), StoreError> {
+pub(in crate::store) async fn ensure_default(writer: &SqlitePool) -> Result<(), StoreError> {
     let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM organizations WHERE id = $1")
         .bind(DEFAULT)
         .fetch_optional(writer)
@@ -44,10 +42,11 @@ impl Store {
     /// One organisation.
     pub(crate) async fn organization_get(&self, org: &str) -> Result<Organization, ObjectError> {
         let mut connection = self.reading().await?;
-        let body: Option<String> = sqlx::query_scalar("SELECT body FROM organizations WHERE id = $1")
-            .bind(org)
-            .fetch_optional(&mut *connection)
-            .await?;
+        let body: Option<String> =
+            sqlx::query_scalar("SELECT body FROM organizations WHERE id = $1")
+                .bind(org)
+                .fetch_optional(&mut *connection)
+                .await?;
         unpack_optional(body)?.ok_or_else(|| ObjectError::missing("organization not found"))
     }
 }

@@ -44,16 +44,20 @@ impl Store {
             created_at: now.clone(),
             updated_at: now,
             status: "active".to_owned(),
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
-        sqlx::query("INSERT INTO projects (org_id, id, uuid, owner, body) VALUES ($1, $2, $3, $4, $5)")
-            .bind(org)
-            .bind(&project.id)
-            .bind(&project.uuid)
-            .bind(owner(&project))
-            .bind(pack(&project)?)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO projects (org_id, id, uuid, owner, body) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(org)
+        .bind(&project.id)
+        .bind(&project.uuid)
+        .bind(owner(&project))
+        .bind(pack(&project)?)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(project)
     }
@@ -129,7 +133,11 @@ impl Store {
                 "DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2",
                 "DELETE FROM runner_rules WHERE org_id = $1 AND project_id = $2",
             ] {
-                sqlx::query(sql).bind(org).bind(id).execute(&mut *transaction).await?;
+                sqlx::query(sql)
+                    .bind(org)
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await?;
             }
         }
         sqlx::query("DELETE FROM projects WHERE org_id = $1 AND id = $2")
@@ -152,7 +160,12 @@ pub(crate) enum RulesOfProject {
 }
 
 fn owner(project: &Project) -> &str {
-    owner_column(project.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        project
+            .windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

@@ -27,7 +27,10 @@ pub(in crate::store) async fn names(
             .bind(org)
             .fetch_all(connection)
             .await?;
-    Ok(known.into_iter().map(|(kind, id)| format!("{kind}.{id}")).collect())
+    Ok(known
+        .into_iter()
+        .map(|(kind, id)| format!("{kind}.{id}"))
+        .collect())
 }
 
 impl Store {
@@ -48,9 +51,13 @@ impl Store {
             version_constraint: Some(create.version_constraint),
             configuration: Some(create.configuration.unwrap_or_default()),
             created_at: stamp(now_us()),
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
-        let there = self.provider_find(&mut transaction, org, &made.provider_type, &made.id).await?;
+        let there = self
+            .provider_find(&mut transaction, org, &made.provider_type, &made.id)
+            .await?;
         if there.is_some() {
             return Err(ObjectError::conflict("provider already exists"));
         }
@@ -96,11 +103,19 @@ impl Store {
         let mut query = QueryBuilder::new("SELECT body FROM providers WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(kind) = provider_type {
-            query.push(" AND provider_type = ").push_bind(kind.to_owned());
+            query
+                .push(" AND provider_type = ")
+                .push_bind(kind.to_owned());
         }
         let key = |item: &Provider| vec![item.provider_type.clone(), item.id.clone()];
-        let mut found: Listed<Provider> =
-            listed(&mut connection, query, &["provider_type", "id"], paging, key).await?;
+        let mut found: Listed<Provider> = listed(
+            &mut connection,
+            query,
+            &["provider_type", "id"],
+            paging,
+            key,
+        )
+        .await?;
         for item in &mut found.items {
             item.version_constraint = None;
         }
@@ -210,7 +225,8 @@ impl Store {
         .bind(id)
         .fetch_optional(connection)
         .await?;
-        row.map(|(body, sealed)| self.provider_read(org, &body, &sealed)).transpose()
+        row.map(|(body, sealed)| self.provider_read(org, &body, &sealed))
+            .transpose()
     }
 
     /// A provider from its columns.
@@ -241,7 +257,11 @@ impl Store {
 }
 
 fn owner(item: &Provider) -> &str {
-    owner_column(item.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        item.windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

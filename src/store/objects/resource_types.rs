@@ -71,7 +71,9 @@ impl Store {
             is_developer_accessible: create.is_developer_accessible.unwrap_or(true),
             created_at: stamp(now_us()),
             built_in: false,
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
         sqlx::query("INSERT INTO resource_types (org_id, id, owner, body) VALUES ($1, $2, $3, $4)")
             .bind(org)
@@ -137,13 +139,15 @@ impl Store {
         if let Some(extras) = update.windlass {
             found.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
-        sqlx::query("UPDATE resource_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2")
-            .bind(org)
-            .bind(id)
-            .bind(owner(&found))
-            .bind(pack(&found)?)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE resource_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2",
+        )
+        .bind(org)
+        .bind(id)
+        .bind(owner(&found))
+        .bind(pack(&found)?)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(found)
     }
@@ -164,7 +168,9 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await?;
         if user.is_some() {
-            return Err(ObjectError::conflict("modules are still using this resource type"));
+            return Err(ObjectError::conflict(
+                "modules are still using this resource type",
+            ));
         }
         sqlx::query("DELETE FROM resource_types WHERE org_id = $1 AND id = $2")
             .bind(org)
@@ -177,7 +183,11 @@ impl Store {
 }
 
 fn owner(item: &ResourceType) -> &str {
-    owner_column(item.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        item.windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {

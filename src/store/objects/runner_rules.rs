@@ -55,7 +55,9 @@ impl Store {
             project_id: create.project_id.unwrap_or_default(),
             env_type_id: create.env_type_id.unwrap_or_default(),
             created_at: stamp(now_us()),
-            windlass: create.windlass.filter(|extras| *extras != Default::default()),
+            windlass: create
+                .windlass
+                .filter(|extras| *extras != Default::default()),
         };
         let known: Option<i64> =
             sqlx::query_scalar("SELECT 1 FROM runners WHERE org_id = $1 AND id = $2")
@@ -64,10 +66,15 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
         if known.is_none() && ![LOCAL, PROCESS].contains(&made.runner_id.as_str()) {
-            return Err(ObjectError::conflict(format!("runner '{}' not found", made.runner_id)));
+            return Err(ObjectError::conflict(format!(
+                "runner '{}' not found",
+                made.runner_id
+            )));
         }
         if !made.env_type_id.is_empty()
-            && environment_types::find(&mut transaction, org, &made.env_type_id).await?.is_none()
+            && environment_types::find(&mut transaction, org, &made.env_type_id)
+                .await?
+                .is_none()
         {
             return Err(ObjectError::conflict(format!(
                 "environment type '{}' not found",
@@ -133,10 +140,16 @@ impl Store {
         let mut query = QueryBuilder::new("SELECT body FROM runner_rules WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(project) = &filter.project {
-            query.push(" AND project_id IN ('', ").push_bind(project.clone()).push(")");
+            query
+                .push(" AND project_id IN ('', ")
+                .push_bind(project.clone())
+                .push(")");
         }
         if let Some(kind) = &filter.environment_type {
-            query.push(" AND env_type_id IN ('', ").push_bind(kind.clone()).push(")");
+            query
+                .push(" AND env_type_id IN ('', ")
+                .push_bind(kind.clone())
+                .push(")");
         }
         if let Some(runner) = &filter.runner {
             query.push(" AND runner_id = ").push_bind(runner.clone());

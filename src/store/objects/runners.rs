@@ -39,8 +39,16 @@ pub(crate) fn is_reserved(id: &str) -> bool {
 /// The reserved runners, made with the organisation.
 fn reserved(org: &str, since: &str) -> [Runner; 2] {
     [
-        (LOCAL, "docker", "Containers of the Docker daemon on this host (reserved)"),
-        (PROCESS, "process", "Processes on this host, without a container (reserved)"),
+        (
+            LOCAL,
+            "docker",
+            "Containers of the Docker daemon on this host (reserved)",
+        ),
+        (
+            PROCESS,
+            "process",
+            "Processes on this host, without a container (reserved)",
+        ),
     ]
     .map(|(id, kind, description)| Runner {
         id: id.to_owned(),
@@ -71,7 +79,9 @@ fn mask(mut runner: Runner) -> Runner {
 
 /// Puts stored credentials back where a request only repeats their mask.
 pub(crate) fn unmask(wanted: &mut Map<String, Value>, stored: &Map<String, Value>) {
-    let stored = stored.get("cluster").and_then(|cluster| cluster.get("auth"));
+    let stored = stored
+        .get("cluster")
+        .and_then(|cluster| cluster.get("auth"));
     let auth = wanted
         .get_mut("cluster")
         .and_then(|cluster| cluster.get_mut("auth"))
@@ -106,7 +116,9 @@ impl Store {
     pub(crate) async fn runner_create(&self, runner: Runner) -> Result<Runner, ObjectError> {
         let mut transaction = self.writing().await?;
         require_organization(&mut transaction, &runner.org_id).await?;
-        let there = self.runner_find(&mut transaction, &runner.org_id, &runner.id).await?;
+        let there = self
+            .runner_find(&mut transaction, &runner.org_id, &runner.id)
+            .await?;
         if there.is_some() || is_reserved(&runner.id) {
             return Err(ObjectError::conflict(format!(
                 "runner with id {} already exists",
@@ -114,14 +126,16 @@ impl Store {
             )));
         }
         let sealed = self.runner_seal(&runner)?;
-        sqlx::query("INSERT INTO runners (org_id, id, owner, body, sealed) VALUES ($1, $2, $3, $4, $5)")
-            .bind(&runner.org_id)
-            .bind(&runner.id)
-            .bind(owner(&runner))
-            .bind(pack(&summary(&runner))?)
-            .bind(sealed)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO runners (org_id, id, owner, body, sealed) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(&runner.org_id)
+        .bind(&runner.id)
+        .bind(owner(&runner))
+        .bind(pack(&summary(&runner))?)
+        .bind(sealed)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(mask(runner))
     }
@@ -141,7 +155,9 @@ impl Store {
                 .ok_or_else(missing);
         }
         let mut connection = self.reading().await?;
-        self.runner_find(&mut connection, org, id).await?.ok_or_else(missing)
+        self.runner_find(&mut connection, org, id)
+            .await?
+            .ok_or_else(missing)
     }
 
     /// Runners by id, the reserved ones among them, reduced to their types.
@@ -170,7 +186,10 @@ impl Store {
         let more = all.len() > paging.limit;
         all.truncate(paging.limit);
         Ok(Listed {
-            next: all.last().filter(|_| more).map(|runner| vec![runner.id.clone()]),
+            next: all
+                .last()
+                .filter(|_| more)
+                .map(|runner| vec![runner.id.clone()]),
             items: all,
         })
     }
@@ -195,14 +214,16 @@ impl Store {
             ..runner
         };
         let sealed = self.runner_seal(&runner)?;
-        sqlx::query("UPDATE runners SET owner = $3, body = $4, sealed = $5 WHERE org_id = $1 AND id = $2")
-            .bind(&runner.org_id)
-            .bind(&runner.id)
-            .bind(owner(&runner))
-            .bind(pack(&summary(&runner))?)
-            .bind(sealed)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE runners SET owner = $3, body = $4, sealed = $5 WHERE org_id = $1 AND id = $2",
+        )
+        .bind(&runner.org_id)
+        .bind(&runner.id)
+        .bind(owner(&runner))
+        .bind(pack(&summary(&runner))?)
+        .bind(sealed)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(Some(mask(runner)))
     }
@@ -213,7 +234,9 @@ impl Store {
             return Err(reserved_refusal(id));
         }
         let mut transaction = self.writing().await?;
-        self.runner_find(&mut transaction, org, id).await?.ok_or_else(missing)?;
+        self.runner_find(&mut transaction, org, id)
+            .await?
+            .ok_or_else(missing)?;
         let users: Vec<(String, String)> = sqlx::query_as(
             "SELECT project_id, id FROM environments WHERE org_id = $1 AND runner_id = $2 \
              ORDER BY project_id, id",
@@ -236,7 +259,11 @@ impl Store {
             "DELETE FROM runner_rules WHERE org_id = $1 AND runner_id = $2",
             "DELETE FROM runners WHERE org_id = $1 AND id = $2",
         ] {
-            sqlx::query(sql).bind(org).bind(id).execute(&mut *transaction).await?;
+            sqlx::query(sql)
+                .bind(org)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -290,7 +317,12 @@ fn place(org: &str, id: &str) -> String {
 }
 
 fn owner(runner: &Runner) -> &str {
-    owner_column(runner.windlass.as_ref().and_then(|extras| extras.owner.as_ref()))
+    owner_column(
+        runner
+            .windlass
+            .as_ref()
+            .and_then(|extras| extras.owner.as_ref()),
+    )
 }
 
 fn missing() -> ObjectError {
@@ -303,7 +335,8 @@ mod tests {
 
     #[test]
     fn only_set_credentials_are_masked_and_a_repeated_mask_keeps_them() {
-        let configuration = json!({"type": "kubernetes", "cluster": {"auth": {"client_key_data": "k"}}});
+        let configuration =
+            json!({"type": "kubernetes", "cluster": {"auth": {"client_key_data": "k"}}});
         let stored = configuration.as_object().expect("object").clone();
         let [mut runner, _] = reserved("o", "t");
         runner.runner_configuration = stored.clone();
