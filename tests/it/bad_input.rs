@@ -445,7 +445,14 @@ fn a_key_that_does_not_fit_says_so(place: &Place) {
     place.write("good.yaml", GOOD);
     place.ok(place.deploy("dev", "good.yaml"));
     let id = place.newest("dev");
-    let other = "AGE-SECRET-KEY-1QQPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQ9Z2V7J";
+    let other = std::process::Command::new("age-keygen")
+        .output()
+        .expect("age-keygen");
+    let other = String::from_utf8(other.stdout).expect("a key in text");
+    let other = other
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY-"))
+        .expect("an identity");
     place.write("other.key", other);
     place
         .refused(["logs", &id, "--key", "@other.key"])

@@ -615,20 +615,6 @@ impl Client {
         done.expect("it has ended")
     }
 
-    /// Waits until it has said something.
-    pub(crate) fn wait_for(&mut self, words: &str) {
-        wait_until(&format!("{} says `{words}`", self.line), || {
-            let said = fs::read_to_string(self.stderr.path()).unwrap_or_default();
-            if said.contains(words) {
-                return true;
-            }
-            if let Some(done) = self.over() {
-                panic!("it ended and did not say `{words}`\n{done}");
-            }
-            false
-        });
-    }
-
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         let mut child = self.child.take().expect("it is going on");
