@@ -6,6 +6,7 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod job;
 pub(crate) mod spec;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 

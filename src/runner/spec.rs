@@ -213,11 +213,14 @@ impl Settings {
 impl ContainerSpec {
     /// Arguments of the supervisor.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        vec![
-            "inside".to_owned(),
-            "--wait".to_owned(),
-            self.settings.wait_secs.to_string(),
-        ]
+        let launcher = match self.name.starts_with(STANDBY_PREFIX) {
+            true => "docker, standing by",
+            false => "docker",
+        };
+        let wait = self.settings.wait_secs.to_string();
+        ["inside", "--launcher", launcher, "--wait", &wait]
+            .map(str::to_owned)
+            .to_vec()
     }
 }
 
@@ -570,7 +573,10 @@ mod tests {
             ..host()
         };
         let spec = run(&wanted, &host).expect("described");
-        assert_eq!(spec.arguments(), ["inside", "--wait", "120"]);
+        assert_eq!(
+            spec.arguments(),
+            ["inside", "--launcher", "docker", "--wait", "120"]
+        );
         insta::assert_json_snapshot!(spec.settings, @r#"
         {
           "image": "mine:1",

@@ -27,12 +27,7 @@ pub(crate) const INSTALL_SHELL: &str =
 /// Reads large programs the first time; call it where blocking is allowed.
 pub(crate) fn collect(host: &HostSettings, engine: Option<&str>) -> Result<Context, LaunchError> {
     let mut hashes = Hashes::open(&host.data_dir);
-    let own = host.binary.clone().unwrap_or_else(own_binary);
-    let windlass = hashes.program("windlass", &own).map_err(|error| {
-        let advice =
-            "deploy with `--runner process`, or set the path of a static Linux build of Windlass";
-        refused("Windlass itself", &own, &error, advice)
-    })?;
+    let windlass = windlass(&mut hashes, host)?;
     let found = host::engine(engine, &host.engines)?;
     let engine = hashes
         .program(found.program, &found.path)
@@ -98,4 +93,21 @@ fn certs() -> Option<Vec<u8>> {
         .into_iter()
         .chain(CERTS.iter().map(PathBuf::from))
         .find_map(|file| std::fs::read(file).ok().filter(|bytes| !bytes.is_empty()))
+}
+
+/// Our own binary, checked, for custom images.
+pub(crate) fn own_program(host: &HostSettings) -> Result<Program, LaunchError> {
+    let mut hashes = Hashes::open(&host.data_dir);
+    let program = windlass(&mut hashes, host)?;
+    hashes.save();
+    Ok(program)
+}
+
+fn windlass(hashes: &mut Hashes, host: &HostSettings) -> Result<Program, LaunchError> {
+    let own = host.binary.clone().unwrap_or_else(own_binary);
+    hashes.program("windlass", &own).map_err(|error| {
+        let advice =
+            "deploy with `--runner process`, or set the path of a static Linux build of Windlass";
+        refused("Windlass itself", &own, &error, advice)
+    })
 }

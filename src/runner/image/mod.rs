@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::found::collect;
+pub(crate) use self::found::{collect, own_program};
 use super::spec::hex;
 use super::{HostSettings, LaunchError};
 
