@@ -117,11 +117,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     }
 }
 
-fn volume(
-    name: &str,
-    target: &str,
-    labels: std::collections::BTreeMap<String, String>,
-) -> Mount {
+fn volume(name: &str, target: &str, labels: std::collections::BTreeMap<String, String>) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
         source: Some(name.to_owned()),
@@ -136,12 +132,23 @@ fn volume(
 
 /// Makes the roots of fresh volumes writable for the runner's user, where the image did not: a volume takes owner and
 /// mode from the image's directory, which a custom image need not have.
-pub(super) async fn open_volumes(daemon: &Daemon, id: &str, spec: &ContainerSpec) -> Result<(), LaunchError> {
-    let (uid, gid) = spec.settings.user.split_once(':').unwrap_or(("65532", "65532"));
+pub(super) async fn open_volumes(
+    daemon: &Daemon,
+    id: &str,
+    spec: &ContainerSpec,
+) -> Result<(), LaunchError> {
+    let (uid, gid) = spec
+        .settings
+        .user
+        .split_once(':')
+        .unwrap_or(("65532", "65532"));
     let mut targets = vec![SPOOL];
-    if spec.settings.mounts.iter().any(|mount| {
-        mount.target == STATE && matches!(mount.source, MountSource::Volume { .. })
-    }) {
+    if spec
+        .settings
+        .mounts
+        .iter()
+        .any(|mount| mount.target == STATE && matches!(mount.source, MountSource::Volume { .. }))
+    {
         targets.push(STATE);
     }
     for target in targets {

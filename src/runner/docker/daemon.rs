@@ -148,7 +148,10 @@ pub(super) fn describe(error: &Error) -> String {
         other => other.to_string(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let end = line.char_indices().nth(400).map_or(line.len(), |(at, _)| at);
+    let end = line
+        .char_indices()
+        .nth(400)
+        .map_or(line.len(), |(at, _)| at);
     line[..end].to_owned()
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -232,7 +232,11 @@ pub(super) async fn fetch(
     if let Some(tag) = tag {
         options = options.tag(tag);
     }
-    let mut steps = Box::pin(daemon.docker.create_image(Some(options.build()), None, None));
+    let mut steps = Box::pin(
+        daemon
+            .docker
+            .create_image(Some(options.build()), None, None),
+    );
     while let Some(step) = steps.next().await {
         if let Err(error) = step {
             return Err(match status(&error) {
@@ -331,7 +335,11 @@ pub(super) async fn binary_volume(
         .build();
     daemon
         .docker
-        .upload_to_container(&helper, Some(options), bollard::body_try_stream(stream(entries, Arc::default())))
+        .upload_to_container(
+            &helper,
+            Some(options),
+            bollard::body_try_stream(stream(entries, Arc::default())),
+        )
         .await
         .map_err(|error| failed(daemon, "give our binary to the custom image", &error))?;
     // Not by `remove`: the volume stays.
@@ -349,7 +357,9 @@ pub(super) async fn binary_volume(
 /// Removes all but the newest of our images; the daemon keeps those that a container uses.
 pub(super) async fn prune(daemon: &Daemon) {
     let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
-    let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+    let options = ListImagesOptionsBuilder::default()
+        .filters(&filters)
+        .build();
     let Ok(mut images) = daemon.docker.list_images(Some(options)).await else {
         return;
     };
@@ -372,9 +382,6 @@ mod tests {
         assert_eq!(split("mine:1"), ("mine", Some("1")));
         assert_eq!(split("host:5000/mine"), ("host:5000/mine", Some("latest")));
         assert_eq!(split("host:5000/mine:2"), ("host:5000/mine", Some("2")));
-        assert_eq!(
-            split("mine@sha256:00"),
-            ("mine@sha256:00", None)
-        );
+        assert_eq!(split("mine@sha256:00"), ("mine@sha256:00", None));
     }
 }

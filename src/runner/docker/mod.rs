@@ -228,7 +228,10 @@ impl DockerLauncher {
                 &assignment.job.deadlines,
                 &facts,
             )?;
-            let settings = spec.labels.get(spec::LABEL_SETTINGS).map_or("", String::as_str);
+            let settings = spec
+                .labels
+                .get(spec::LABEL_SETTINGS)
+                .map_or("", String::as_str);
             let taken = self
                 .pool
                 .take(daemon, &assignment.env_uuid, settings, &assignment.key)

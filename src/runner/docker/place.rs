@@ -62,7 +62,8 @@ pub(super) fn state(
     };
     match (elsewhere, marked) {
         (false, None) => {
-            hand_over(&directory, uid, gid).map_err(|error| failed(&directory, "given to the runner", &error))?;
+            hand_over(&directory, uid, gid)
+                .map_err(|error| failed(&directory, "given to the runner", &error))?;
             Ok(StatePlace::Directory(directory.display().to_string()))
         }
         (true, Some(marked)) if marked.daemon == daemon => Ok(StatePlace::Volume(marked.volume)),
@@ -225,13 +226,20 @@ mod tests {
         let owner = owner(&host).expect("there");
         let volume = state(&host, ENV, "far", true, owner).expect("a volume");
         assert_eq!(volume, StatePlace::Volume(format!("windlass-state-{ENV}")));
-        assert_eq!(state(&host, ENV, "far", true, owner).expect("again"), volume);
+        assert_eq!(
+            state(&host, ENV, "far", true, owner).expect("again"),
+            volume
+        );
         assert!(state(&host, ENV, "near", false, owner).is_err());
         assert!(state(&host, ENV, "further", true, owner).is_err());
 
         let other = "01890000-0000-7000-8000-00000000000f";
         state(&host, other, "near", false, owner).expect("a directory");
-        let file = data.path().join("state").join(other).join("terraform.tfstate");
+        let file = data
+            .path()
+            .join("state")
+            .join(other)
+            .join("terraform.tfstate");
         std::fs::write(file, "{}").expect("written");
         assert!(state(&host, other, "far", true, owner).is_err());
     }
@@ -250,9 +258,8 @@ mod tests {
         std::fs::create_dir(&allowed).expect("made");
         std::fs::create_dir(&secret).expect("made");
         std::os::unix::fs::symlink(&secret, allowed.join("link")).expect("made");
-        let wanted = |path: &Path| {
-            BTreeMap::from([(path.display().to_string(), "/there".to_owned())])
-        };
+        let wanted =
+            |path: &Path| BTreeMap::from([(path.display().to_string(), "/there".to_owned())]);
         let allow = [allowed.clone()];
         assert!(mounts(&wanted(&allowed), &allow).is_ok());
         for path in [secret, allowed.join("link"), allowed.join("missing")] {

@@ -99,7 +99,11 @@ pub(super) async fn read(
 fn parse_archive(source: impl Read, after: u64, mut send: impl FnMut(Vec<Event>) -> bool) -> u64 {
     let mut last = after;
     let mut archive = tar::Archive::new(source);
-    let Some(Ok(entry)) = archive.entries().ok().and_then(|mut entries| entries.next()) else {
+    let Some(Ok(entry)) = archive
+        .entries()
+        .ok()
+        .and_then(|mut entries| entries.next())
+    else {
         return last;
     };
     let mut reader = BufReader::with_capacity(1 << 20, entry);

@@ -9,9 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, RenameContainerOptionsBuilder,
-};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RenameContainerOptionsBuilder};
 
 use super::container::{self, Created};
 use super::daemon::{Daemon, failed};
@@ -72,7 +70,13 @@ impl Pool {
 
     /// Takes the one that fits for a run and gives it the run's name; `None`: none fits. Those of the environment that
     /// no longer fit are removed.
-    pub(super) async fn take(&self, daemon: &Daemon, env: &str, settings: &str, key: &RunKey) -> Option<String> {
+    pub(super) async fn take(
+        &self,
+        daemon: &Daemon,
+        env: &str,
+        settings: &str,
+        key: &RunKey,
+    ) -> Option<String> {
         loop {
             let candidate = {
                 let mut waiting = lock(&self.waiting);
@@ -103,7 +107,11 @@ impl Pool {
     }
 
     /// Starts one, unless enough stand by.
-    pub(super) async fn add(&self, daemon: &Daemon, spec: &ContainerSpec) -> Result<(), LaunchError> {
+    pub(super) async fn add(
+        &self,
+        daemon: &Daemon,
+        spec: &ContainerSpec,
+    ) -> Result<(), LaunchError> {
         let env = spec.labels.get(LABEL_ENV).cloned().unwrap_or_default();
         let settings = spec.labels.get(LABEL_SETTINGS).cloned().unwrap_or_default();
         let stale: Vec<Waiting> = {
@@ -120,7 +128,13 @@ impl Pool {
         for one in &stale {
             discard(daemon, &one.id).await;
         }
-        while list(daemon, None).await?.iter().filter(|one| one.running).count() >= AT_MOST {
+        while list(daemon, None)
+            .await?
+            .iter()
+            .filter(|one| one.running)
+            .count()
+            >= AT_MOST
+        {
             let oldest = {
                 let mut waiting = lock(&self.waiting);
                 if waiting.is_empty() {

@@ -34,8 +34,10 @@ pub(super) async fn sweep(
         .await
         .map_err(|error| failed(daemon, "list containers", &error))?;
     for found in containers {
-        let (Some(id), Some(name)) = (found.id, found.names.and_then(|names| names.into_iter().next()))
-        else {
+        let (Some(id), Some(name)) = (
+            found.id,
+            found.names.and_then(|names| names.into_iter().next()),
+        ) else {
             continue;
         };
         let name = name.trim_start_matches('/');

@@ -188,7 +188,10 @@ impl<D: Desk, L: Launcher> Run<'_, D, L> {
                     failures += 1;
                     tracing::warn!(run = %self.key(), %error, "looking again");
                     if failures % 10 == 1 {
-                        let _ = self.desk.preparing(self.key(), "waiting for the runner's host to answer").await;
+                        let _ = self
+                            .desk
+                            .preparing(self.key(), "waiting for the runner's host to answer")
+                            .await;
                     }
                     tokio::time::sleep(pause(failures)).await;
                 }
@@ -214,9 +217,7 @@ impl<D: Desk, L: Launcher> Run<'_, D, L> {
     ) -> Result<Option<Exit>, LaunchError> {
         let key = self.key();
         let (sender, mut events) = mpsc::channel::<Vec<Event>>(16);
-        let observe = self
-            .launcher
-            .observe(key, handle, said.last_seq, sender);
+        let observe = self.launcher.observe(key, handle, said.last_seq, sender);
         tokio::pin!(observe);
         let exit = loop {
             tokio::select! {

@@ -322,7 +322,11 @@ impl Launcher for FakeLauncher {
                 .carriers
                 .iter()
                 .find(|(other, carrier)| other.run == key.run && carrier.job && !carrier.gone);
-            assert!(other.is_none(), "a second carrier beside {:?}", other.map(|(key, _)| key));
+            assert!(
+                other.is_none(),
+                "a second carrier beside {:?}",
+                other.map(|(key, _)| key)
+            );
             state.carriers.entry(key.clone()).or_default();
             Ok(())
         })?;
@@ -353,11 +357,7 @@ impl Launcher for FakeLauncher {
         events: mpsc::Sender<Vec<Event>>,
     ) -> Result<Exit, LaunchError> {
         let (spool, died, gone) = self.0.with(|state| match state.carriers.get(key) {
-            Some(carrier) => (
-                carrier.spool.clone(),
-                carrier.dies_after,
-                carrier.gone,
-            ),
+            Some(carrier) => (carrier.spool.clone(), carrier.dies_after, carrier.gone),
             None => (Vec::new(), None, true),
         });
         if gone {
@@ -405,7 +405,10 @@ impl Launcher for FakeLauncher {
         self.0.with(|state| {
             let ended = !state.running.contains_key(key);
             let began = state.carriers.get(key).is_some_and(|carrier| carrier.job);
-            assert!(ended || !began, "{key} was removed before its end was recorded");
+            assert!(
+                ended || !began,
+                "{key} was removed before its end was recorded"
+            );
             state.carriers.remove(key);
         });
         self.0.point(At::Remove).await;
@@ -420,7 +423,8 @@ impl Launcher for FakeLauncher {
         &self,
         owned: &(dyn Fn(&RunKey) -> bool + Send + Sync),
     ) -> Result<(), LaunchError> {
-        self.0.with(|state| state.carriers.retain(|key, _| owned(key)));
+        self.0
+            .with(|state| state.carriers.retain(|key, _| owned(key)));
         Ok(())
     }
 }
