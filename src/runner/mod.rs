@@ -1,9 +1,11 @@
 //! One run, in one container: launchers outside, the supervisor inside.
 pub(crate) mod docker;
+pub(crate) mod engine;
 pub(crate) mod environment;
 pub(crate) mod event;
 pub(crate) mod host;
 pub(crate) mod image;
+pub(crate) mod inside;
 pub(crate) mod job;
 pub(crate) mod spec;
 pub(crate) mod work;
