@@ -1,5 +1,7 @@
 //! What the engines say and how they are asked: OpenTofu and Terraform, by version.
 //!
+//! The version is taken from the stream itself: asking for it would cost a process per run.
+//!
 //! Pure: bytes and JSON in, typed facts out; no process is started here and no file read. Start at [`Command`] (how the
 //! engine is called), [`stream::Said`] (one line of a `-json` stream) and [`document`] (what `output`, `show` and the state hold).
 //!
@@ -10,8 +12,6 @@
 pub(crate) mod document;
 pub(crate) mod stream;
 pub(crate) mod words;
-
-use serde::Deserialize;
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,42 +50,14 @@ impl Kind {
     }
 }
 
-/// An engine as found: kind and version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Engine {
-    /// Which.
-    pub(crate) kind: Kind,
-    /// As printed, for example `1.12.6`.
-    pub(crate) version: String,
-    /// Major and minor, for choosing flags.
-    pub(crate) at: (u32, u32),
-}
-
-impl Engine {
-    /// Reads the document of `version -json`. Both engines call the field `terraform_version`, so the kind comes from
-    /// the binary that was asked.
-    pub(crate) fn from_version(kind: Kind, document: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Document {
-            terraform_version: String,
-        }
-        let start = document.iter().position(|byte| *byte == b'{')?;
-        let read: Document = serde_json::from_slice(&document[start..]).ok()?;
-        let mut numbers = read.terraform_version.split(['.', '-']);
-        let at = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-        Some(Self {
-            kind,
-            version: read.terraform_version,
-            at,
-        })
-    }
-}
-
 /// One call of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
     /// Backend, modules, providers.
-    Init,
+    Init {
+        /// As a stream; engines before 1.8 do not know how.
+        json: bool,
+    },
     /// Plan and apply in one process.
     Apply,
     /// Plan into this file; exit code 2 says that something would change.
@@ -112,16 +84,11 @@ pub(crate) enum Command<'a> {
 }
 
 impl Command<'_> {
-    /// Arguments for this engine. Only flags that every supported version has, unless the version is known to have more.
-    pub(crate) fn arguments(&self, engine: &Engine) -> Vec<String> {
+    /// Arguments. Only flags that every supported version of both engines has; `init` alone has two forms.
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let words: Vec<&str> = match self {
-            Self::Init => {
-                let mut words = vec!["init", "-input=false", "-no-color"];
-                if engine.at >= (1, 9) {
-                    words.push("-json");
-                }
-                words
-            }
+            Self::Init { json: true } => vec!["init", "-input=false", "-no-color", "-json"],
+            Self::Init { json: false } => vec!["init", "-input=false", "-no-color"],
             Self::Apply => vec![
                 "apply",
                 "-auto-approve",
@@ -160,7 +127,7 @@ impl Command<'_> {
     /// Its name, for people.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Init => "init",
+            Self::Init { .. } => "init",
             Self::Apply => "apply",
             Self::Plan { .. } => "plan",
             Self::ShowJson { .. } | Self::ShowText { .. } => "show",
@@ -171,34 +138,10 @@ impl Command<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_read_even_behind_a_warning() {
-        let engine = Engine::from_version(
-            Kind::OpenTofu,
-            b"\nWarning: something\n\n{\"terraform_version\": \"1.12.6\", \"platform\": \"linux_amd64\"}\n",
-        )
-        .expect("a version");
-        assert_eq!((engine.version.as_str(), engine.at), ("1.12.6", (1, 12)));
-        assert_eq!(Engine::from_version(Kind::OpenTofu, b"no json"), None);
-        let beta =
-            Engine::from_version(Kind::Terraform, br#"{"terraform_version":"1.14.0-beta1"}"#)
-                .expect("a version");
-        assert_eq!(beta.at, (1, 14));
-    }
-
-    #[test]
-    fn an_old_engine_gets_no_flag_it_does_not_know() {
-        let old = Engine {
-            kind: Kind::Terraform,
-            version: "1.5.7".into(),
-            at: (1, 5),
-        };
-        assert!(!Command::Init.arguments(&old).contains(&"-json".to_owned()));
-        let new = Engine { at: (1, 11), ..old };
-        assert!(Command::Init.arguments(&new).contains(&"-json".to_owned()));
-    }
+/// Whether `init` failed because the engine is too old for `-json`.
+pub(crate) fn lacks_json(text: &str) -> bool {
+    text.contains("flag provided but not defined: -json")
 }
+
+#[cfg(test)]
+mod recorded;

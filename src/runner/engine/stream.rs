@@ -12,6 +12,8 @@ pub(crate) enum Said {
     Version {
         /// Major version of the stream, if it can be read.
         ui_major: Option<u32>,
+        /// Version of the engine.
+        engine: Option<String>,
     },
     /// A change the plan contains.
     Planned(Change),
@@ -148,6 +150,9 @@ fn said(object: &Map<String, Value>) -> Said {
             ui_major: string(object, "ui")
                 .and_then(|ui| ui.split('.').next())
                 .and_then(|major| major.parse().ok()),
+            engine: string(object, "tofu")
+                .or_else(|| string(object, "terraform"))
+                .map(str::to_owned),
         },
         "planned_change" => change(object, "change").map_or(Said::Other, Said::Planned),
         "apply_start" => change(object, "hook").map_or(Said::Other, Said::Started),
