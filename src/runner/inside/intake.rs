@@ -210,7 +210,7 @@ pub(crate) fn unpack(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> io:
 mod tests {
     use super::*;
 
-    fn document(files: &[(&str, &str)], digest: Option<&str>) -> serde_json::Value {
+    fn document(files: &[(&str, &str)], announced: Option<&str>) -> serde_json::Value {
         let plain: BTreeMap<String, Vec<u8>> = files
             .iter()
             .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
@@ -221,7 +221,7 @@ mod tests {
             .collect();
         serde_json::json!({
             "version": PROTOCOL, "run": "r", "attempt": 1, "deployment": "d", "action": "deploy",
-            "files": encoded, "bundle_digest": digest.map_or_else(|| digest(&plain), str::to_owned),
+            "files": encoded, "bundle_digest": announced.map_or_else(|| digest(&plain), str::to_owned),
             "labels": {}, "engine": null, "local_state": true, "environment": {"SECRET": "s3cret"},
             "allow_downloads": false, "log_recipients": [], "output_recipients": [], "log_level": "info",
             "deadlines": crate::runner::job::Deadlines::default(),
