@@ -8,6 +8,8 @@
 //! it is compiled again when it is claimed, with the catalogue of acceptance, the request's operations and the state
 //! that is the last one by then, so that of two queued changes both are kept.
 
+pub(crate) mod catalogue;
+pub(crate) mod compile;
 mod error;
 
 pub(crate) use self::error::Error;

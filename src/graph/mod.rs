@@ -1,1 +1,238 @@
-//! Stub, replaced by its owner.
+//! What must exist, and after what: a checked manifest and a catalogue become a [`ResourceGraph`].
+//!
+//! Pure: no files, no network, no clock, no randomness, and near-linear in nodes and edges. Start at
+//! [`build`]. Never writes HCL; it hands `hcl` resolved targets and the order of blocks.
+//!
+//! Why edges carry [`Uses`]: v1 decides three things at three moments of its pipeline, each with the
+//! edges there were by then (what selectors see, the order of blocks, `depends_on`). We build all edges
+//! and remember which moment each is from, so that the results are the same and a stored graph can be
+//! rendered again.
+
+mod node;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::EdgeRef as _;
+
+pub(crate) use self::node::{Declared, Edge, Node, ProviderUse, Uses, anonymous_alias, node_hash};
+use crate::catalog::{Provider, ResourceType};
+use crate::model::{Context, ResourceKey};
+
+/// Nodes and edges of one environment, with everything of the catalogue that they need.
+///
+/// Serialised (stable, versioned) it is what rollback and destroy start from: modules with source,
+/// digest, version and params, and provider definitions, are in it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResourceGraph {
+    context: Context,
+    graph: StableDiGraph<Node, Edge>,
+    index: HashMap<ResourceKey, NodeIndex>,
+    /// First edge between two nodes.
+    between: HashMap<(NodeIndex, NodeIndex), petgraph::stable_graph::EdgeIndex>,
+    /// Named edges by node and alias.
+    aliases: HashMap<NodeIndex, HashMap<String, NodeIndex>>,
+    shared: BTreeMap<String, NodeIndex>,
+    providers: BTreeMap<String, Arc<Provider>>,
+    types: BTreeMap<String, ResourceType>,
+}
+
+impl ResourceGraph {
+    fn empty(context: Context) -> Self {
+        Self {
+            context,
+            graph: StableDiGraph::new(),
+            index: HashMap::new(),
+            between: HashMap::new(),
+            aliases: HashMap::new(),
+            shared: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            types: BTreeMap::new(),
+        }
+    }
+
+    /// Where it is deployed.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The node of a key.
+    pub(crate) fn node(&self, key: &ResourceKey) -> Option<&Node> {
+        self.index.get(key).map(|index| &self.graph[*index])
+    }
+
+    /// The node at an index.
+    pub(crate) fn at(&self, index: NodeIndex) -> &Node {
+        &self.graph[index]
+    }
+
+    /// All nodes, sorted by key; workloads and leaving ones included.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.sorted().into_iter().map(|index| &self.graph[index])
+    }
+
+    /// All indexes, sorted by key.
+    pub(crate) fn sorted(&self) -> Vec<NodeIndex> {
+        let mut all: Vec<NodeIndex> = self.graph.node_indices().collect();
+        all.sort_unstable_by(|a, b| self.graph[*a].key.cmp(&self.graph[*b].key));
+        all
+    }
+
+    /// What a node depends on: alias and target, sorted by alias.
+    pub(crate) fn edges(&self, key: &ResourceKey) -> Vec<(&str, &ResourceKey)> {
+        let Some(index) = self.index.get(key) else {
+            return Vec::new();
+        };
+        let mut edges: Vec<(&str, &ResourceKey)> = self
+            .graph
+            .edges(*index)
+            .map(|edge| {
+                let key = &self.graph[edge.target()].key;
+                (edge.weight().alias.as_str(), key)
+            })
+            .collect();
+        edges.sort_unstable();
+        edges
+    }
+
+    /// Targets of a node, with what each edge is used for; sorted by key.
+    pub(crate) fn targets(&self, index: NodeIndex) -> Vec<(NodeIndex, Uses)> {
+        let mut targets: Vec<(NodeIndex, Uses)> = self
+            .graph
+            .edges(index)
+            .map(|edge| (edge.target(), edge.weight().uses))
+            .collect();
+        targets.sort_unstable_by(|a, b| self.graph[a.0].key.cmp(&self.graph[b.0].key));
+        targets
+    }
+
+    /// A provider definition by `TYPE.ID`.
+    pub(crate) fn provider(&self, full_id: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(full_id)
+    }
+
+    /// The module versions in use: id and version, sorted, each once.
+    pub(crate) fn module_versions(&self) -> Vec<(String, String)> {
+        let mut all: Vec<(String, String)> = self
+            .graph
+            .node_weights()
+            .filter_map(|node| node.module.as_ref())
+            .map(|module| (module.id.clone(), module.version_id.clone()))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Names of the workloads, sorted.
+    pub(crate) fn workloads(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .graph
+            .node_weights()
+            .filter(|node| node.key.is_workload() && !node.leaving)
+            .map(|node| node.key.id.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How many nodes are no workloads; leaving ones count.
+    pub(crate) fn resource_count(&self) -> usize {
+        self.graph
+            .node_weights()
+            .filter(|node| !node.key.is_workload())
+            .count()
+    }
+
+    /// Adds a node; its key must be new.
+    fn add(&mut self, node: Node) -> NodeIndex {
+        let key = node.key.clone();
+        let index = self.graph.add_node(node);
+        self.index.insert(key, index);
+        index
+    }
+
+    /// Adds an edge that has a name in a manifest or a module.
+    fn connect(&mut self, from: NodeIndex, to: NodeIndex, alias: String) {
+        let uses = Uses::DECLARED;
+        self.name(from, to, &alias);
+        let edge = self.graph.add_edge(from, to, Edge { alias, uses });
+        self.between.entry((from, to)).or_insert(edge);
+    }
+
+    /// Adds a named edge where at most one may lead from here to there: an existing one is renamed.
+    fn reconnect(&mut self, from: NodeIndex, to: NodeIndex, alias: String) {
+        match self.between.get(&(from, to)) {
+            Some(edge) => {
+                let weight = &mut self.graph[*edge];
+                weight.alias.clone_from(&alias);
+                weight.uses = weight.uses | Uses::DECLARED;
+                self.name(from, to, &alias);
+            }
+            None => self.connect(from, to, alias),
+        }
+    }
+
+    /// Makes sure that there is an edge, and notes what it is used for.
+    fn depend(&mut self, from: NodeIndex, to: NodeIndex, uses: Uses) {
+        if let Some(edge) = self.between.get(&(from, to)) {
+            let weight = &mut self.graph[*edge];
+            weight.uses = weight.uses | uses;
+            return;
+        }
+        let alias = anonymous_alias(&self.graph[to].key);
+        let edge = self.graph.add_edge(from, to, Edge { alias, uses });
+        self.between.insert((from, to), edge);
+    }
+
+    /// The target of a named edge.
+    fn by_alias(&self, from: NodeIndex, alias: &str) -> Option<NodeIndex> {
+        self.aliases.get(&from)?.get(alias).copied()
+    }
+
+    fn name(&mut self, from: NodeIndex, to: NodeIndex, alias: &str) {
+        self.aliases
+            .entry(from)
+            .or_default()
+            .insert(alias.to_owned(), to);
+    }
+
+    /// Direct neighbours over edges that selectors see, sorted by key, each once.
+    fn neighbours(&self, index: NodeIndex, direction: Direction) -> Vec<NodeIndex> {
+        let mut found: Vec<NodeIndex> = self
+            .graph
+            .edges_directed(index, direction)
+            .filter(|edge| edge.weight().uses.has(Uses::DECLARED | Uses::PARAM))
+            .map(|edge| match direction {
+                Direction::Outgoing => edge.target(),
+                Direction::Incoming => edge.source(),
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| self.graph[*a].key.cmp(&self.graph[*b].key));
+        found.dedup();
+        found
+    }
+}
+
+impl serde::Serialize for ResourceGraph {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ResourceGraph {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("graphs cannot be read yet"))
+    }
+}
+
+/// The last state-changing deployment of the environment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Previous<'a> {
+    /// Its graph.
+    pub(crate) graph: &'a ResourceGraph,
+    /// Whether it failed: then what it was to remove may still be there.
+    pub(crate) failed: bool,
+}
