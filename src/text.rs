@@ -245,12 +245,7 @@ pub(crate) fn to_yaml(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
-fn problem(
-    name: &str,
-    summary: &str,
-    detail: String,
-    at: Option<(usize, usize)>,
-) -> Diagnostic {
+fn problem(name: &str, summary: &str, detail: String, at: Option<(usize, usize)>) -> Diagnostic {
     let mut place = Place::at(
         Origin::File {
             name: name.to_owned(),

@@ -62,9 +62,7 @@ pub(crate) fn from_documents(
         }
     }
     if problems.is_empty() {
-        Ok(Catalogue::select(
-            context, types, modules, rules, providers,
-        ))
+        Ok(Catalogue::select(context, types, modules, rules, providers))
     } else {
         Err(problems)
     }

@@ -30,7 +30,10 @@ enum Slot {
     /// Rules that nothing ranks, in words.
     Tie(Vec<String>),
     /// The rule names a module that is not in the catalogue.
-    NoModule { rule: String, module: String },
+    NoModule {
+        rule: String,
+        module: String,
+    },
 }
 
 /// Why no module serves a resource.
@@ -126,7 +129,11 @@ impl Catalogue {
                     },
                 }
             };
-            let bucket = slots.entry(type_name).or_default().entry(class).or_default();
+            let bucket = slots
+                .entry(type_name)
+                .or_default()
+                .entry(class)
+                .or_default();
             match id {
                 Some(id) => {
                     bucket.by_id.insert(id, slot);
@@ -209,7 +216,10 @@ impl Catalogue {
         self.slots.iter().flat_map(|(type_name, classes)| {
             classes.iter().flat_map(move |(class, bucket)| {
                 let any = bucket.any.iter().map(|slot| (None, slot));
-                let named = bucket.by_id.iter().map(|(id, slot)| (Some(id.as_str()), slot));
+                let named = bucket
+                    .by_id
+                    .iter()
+                    .map(|(id, slot)| (Some(id.as_str()), slot));
                 any.chain(named).filter_map(move |(id, slot)| match slot {
                     Slot::Winner(selection) => {
                         Some((type_name.as_str(), class.as_str(), id, selection))
@@ -316,7 +326,10 @@ mod tests {
             rule("a", json!({})),
             rule("b", json!({"env_type_id": "development"})),
             rule("c", json!({"project_id": "shop"})),
-            rule("d", json!({"project_id": "shop", "env_type_id": "development"})),
+            rule(
+                "d",
+                json!({"project_id": "shop", "env_type_id": "development"}),
+            ),
             rule("e", json!({"project_id": "shop", "env_id": "dev"})),
             rule("f", json!({"project_id": "other", "env_id": "dev"})),
         ];

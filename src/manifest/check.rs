@@ -218,7 +218,13 @@ impl Found {
                 );
                 None
             }
-            Some(_) => self.name(map, at, "type", Shape::TypeName, "type must be a valid resource type"),
+            Some(_) => self.name(
+                map,
+                at,
+                "type",
+                Shape::TypeName,
+                "type must be a valid resource type",
+            ),
         };
         if type_name.as_deref() == Some(WORKLOAD_TYPE) {
             self.error(
@@ -234,7 +240,13 @@ impl Found {
             Shape::Class,
             "class must be a valid identifier of alphanumerics and hyphens",
         );
-        let id = self.name(map, at, "id", Shape::ResourceId, "id must be a valid resource id");
+        let id = self.name(
+            map,
+            at,
+            "id",
+            Shape::ResourceId,
+            "id must be a valid resource id",
+        );
         let params = match map.get("params") {
             None | Some(Value::Null) => None,
             Some(params) => {
@@ -297,7 +309,13 @@ impl Found {
         let value = map.get(key).filter(|value| !value.is_null())?;
         let at = pointer(at, key);
         let Some(text) = value.as_str() else {
-            self.wrong_type(value, &at, &format!("`{key}`"), "a string", "Put it in quotes.");
+            self.wrong_type(
+                value,
+                &at,
+                &format!("`{key}`"),
+                "a string",
+                "Put it in quotes.",
+            );
             return None;
         };
         if !shape.fits(text) {
@@ -320,7 +338,13 @@ impl Found {
     ) -> Option<&'a Map<String, Value>> {
         let map = value.as_object();
         if map.is_none() {
-            self.wrong_type(value, at, what, "a map", "Write `key: value` pairs below it.");
+            self.wrong_type(
+                value,
+                at,
+                what,
+                "a map",
+                "Write `key: value` pairs below it.",
+            );
         }
         map
     }
@@ -332,7 +356,10 @@ impl Found {
         });
         self.error(
             "Wrong type",
-            format!("{what} must be {want}, but this is {}. {advice}", kind(value)),
+            format!(
+                "{what} must be {want}, but this is {}. {advice}",
+                kind(value)
+            ),
             at,
         );
     }

@@ -335,7 +335,12 @@ mod tests {
         )
         .expect_err("refused");
         assert_eq!(problems.len(), 5);
-        assert!(problems[0].v1.as_deref().is_some_and(|v1| v1.starts_with("invalid --set path")));
+        assert!(
+            problems[0]
+                .v1
+                .as_deref()
+                .is_some_and(|v1| v1.starts_with("invalid --set path"))
+        );
         assert!(problems[2].detail.ends_with("Did you mean `web`?"));
         assert_eq!(problems[3].places[0].pointer, "/windlass/operations/3");
     }

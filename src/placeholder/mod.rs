@@ -300,7 +300,13 @@ pub(crate) fn parse_whole(text: &str) -> Result<Placeholder, String> {
 /// v1's words (path prefix included).
 pub(crate) fn check_value(value: &serde_json::Value, site: Site) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    check_inside(value, site, &mut String::new(), &mut String::new(), &mut found);
+    check_inside(
+        value,
+        site,
+        &mut String::new(),
+        &mut String::new(),
+        &mut found,
+    );
     found
 }
 

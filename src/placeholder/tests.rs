@@ -15,27 +15,57 @@ fn v1s_error_table_is_kept_to_the_letter() {
         ("things", format!("@0: {start}; got \"things\"")),
         ("a", format!("@0: {start}; got \"a\"")),
         ("", format!("@0: {start}; got end of line")),
-        ("invalid.placeholder", format!("@0: {start}; got \"invalid\"")),
-        (" context.env_id ", format!("@0: {start}; got unknown/invalid token \" \"")),
-        ("context.fizz.bar", "@12: expected end of line; got \".bar\"".into()),
-        ("resources.foo", "@13: expected \".outputs.\"; got end of line".into()),
-        ("resources.foo.outputs", "@13: expected \".outputs.\"; got \".outputs\"".into()),
-        ("shared.foo.bar", "@10: expected \".outputs.\"; got \".bar\"".into()),
-        ("shared.fii.outputs", "@10: expected \".outputs.\"; got \".outputs\"".into()),
+        (
+            "invalid.placeholder",
+            format!("@0: {start}; got \"invalid\""),
+        ),
+        (
+            " context.env_id ",
+            format!("@0: {start}; got unknown/invalid token \" \""),
+        ),
+        (
+            "context.fizz.bar",
+            "@12: expected end of line; got \".bar\"".into(),
+        ),
+        (
+            "resources.foo",
+            "@13: expected \".outputs.\"; got end of line".into(),
+        ),
+        (
+            "resources.foo.outputs",
+            "@13: expected \".outputs.\"; got \".outputs\"".into(),
+        ),
+        (
+            "shared.foo.bar",
+            "@10: expected \".outputs.\"; got \".bar\"".into(),
+        ),
+        (
+            "shared.fii.outputs",
+            "@10: expected \".outputs.\"; got \".outputs\"".into(),
+        ),
         ("var.", "@4: expected key; got end of line".into()),
         ("context.", "@8: expected key; got end of line".into()),
-        ("resources..outputs", "@10: expected key; got \".outputs\"".into()),
+        (
+            "resources..outputs",
+            "@10: expected key; got \".outputs\"".into(),
+        ),
         (
             "select.unknownFunction('arg').outputs",
             "@7: expected either dependencies( or consumers(; got \"unknownFunction\"".into(),
         ),
-        ("select.dependencies().outputs", "@20: expected filter; got \").\"".into()),
+        (
+            "select.dependencies().outputs",
+            "@20: expected filter; got \").\"".into(),
+        ),
         (
             "select..outputs",
             "@7: expected either dependencies( or consumers(; got \".outputs\"".into(),
         ),
     ] {
-        assert_eq!(error(inner), format!("invalid placeholder '{inner}': {tail}"));
+        assert_eq!(
+            error(inner),
+            format!("invalid placeholder '{inner}': {tail}")
+        );
     }
     assert!(error("dependencies('filter')").contains("got \"dependencies\""));
     assert_eq!(

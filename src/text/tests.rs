@@ -21,7 +21,9 @@ fn refused(text: &[u8]) -> (String, String, Option<(usize, usize)>) {
 #[test]
 fn types_are_those_of_yaml_1_2() {
     assert_eq!(
-        value("a: no\nb: on\nc: y\nd: true\ne: 0755\nf: 1_000\ng: 1:30\nh: 2024-01-01\ni: ~\nj: 5\nk: -5\nl: 1.5\nm: 18446744073709551615"),
+        value(
+            "a: no\nb: on\nc: y\nd: true\ne: 0755\nf: 1_000\ng: 1:30\nh: 2024-01-01\ni: ~\nj: 5\nk: -5\nl: 1.5\nm: 18446744073709551615"
+        ),
         json!({"a": "no", "b": "on", "c": "y", "d": true, "e": "0755", "f": "1_000", "g": "1:30",
                "h": "2024-01-01", "i": null, "j": 5, "k": -5, "l": 1.5, "m": 18446744073709551615_u64})
     );
@@ -61,7 +63,8 @@ fn every_pointer_has_the_place_of_its_key() {
 
 #[test]
 fn a_stream_gives_its_documents_with_their_places() {
-    let all = read_all("c.yaml", b"a: 1\n---\n---\nb: 2\n...\n", Limits::DEFAULT).expect("readable");
+    let all =
+        read_all("c.yaml", b"a: 1\n---\n---\nb: 2\n...\n", Limits::DEFAULT).expect("readable");
     assert_eq!(all.len(), 2);
     assert_eq!(all[1].value, json!({"b": 2}));
     assert_eq!(all[1].place("/b"), Some((4, 1)));
@@ -78,8 +81,16 @@ fn bad_documents_are_refused_with_a_place() {
         (b"ok: 1\nbad: \xff\n", "Not UTF-8", Some((2, 6))),
         (b"a: [1, 2\n", "Not readable as YAML", Some((2, 1))),
         (b"a:\n\tb: 1\n", "Not readable as YAML", Some((2, 1))),
-        (b"a: 123456789012345678901234567890\n", "Number too large", Some((1, 4))),
-        (b"a: [x, -99999999999999999999]\n", "Number too large", Some((1, 8))),
+        (
+            b"a: 123456789012345678901234567890\n",
+            "Number too large",
+            Some((1, 4)),
+        ),
+        (
+            b"a: [x, -99999999999999999999]\n",
+            "Number too large",
+            Some((1, 8)),
+        ),
         (b"a: .inf\n", "Not readable as YAML", Some((1, 4))),
     ] {
         let (found, detail, place) = refused(text);

@@ -96,10 +96,13 @@ fn the_empty_manifest_needs_its_key() {
 
 #[test]
 fn a_rounded_number_is_told() {
-    let value =
-        json!({"workloads": {}, "shared": {"ab": {"type": "s3", "params": {"n": [1e22]}}}});
+    let value = json!({"workloads": {}, "shared": {"ab": {"type": "s3", "params": {"n": [1e22]}}}});
     assert_eq!(
         problems(value, true),
-        [(false, "Number may be rounded".into(), "/shared/ab/params/n/0".into())]
+        [(
+            false,
+            "Number may be rounded".into(),
+            "/shared/ab/params/n/0".into()
+        )]
     );
 }
