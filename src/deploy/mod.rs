@@ -8,11 +8,26 @@
 //! it is compiled again when it is claimed, with the catalogue of acceptance, the request's operations and the state
 //! that is the last one by then, so that of two queued changes both are kept.
 
-pub(crate) mod catalogue;
+mod accept;
+mod catalogue;
 pub(crate) mod compile;
+mod deletion;
 mod error;
+mod offer;
+mod plan;
+pub(crate) mod queue;
+mod read;
+mod request;
+mod runners;
+mod show;
+mod source;
 
+
+pub(crate) use self::accept::Created;
+pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
+pub(crate) use self::read::Filter;
+pub(crate) use self::source::Prepared;
 use crate::store::Store;
 
 /// The user that acts when nobody asked: v1's all-zero id.

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Diagnostics,
     /// What the supervisor said at the end.
     Finished,
+    /// What the state was made by before this deployment was let change it.
+    Before,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Bundle => "bundle",
             Self::Diagnostics => "diagnostics",
             Self::Finished => "finished",
+            Self::Before => "before",
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Functions take a connection, so that a use case can put several into one transaction; [`rows`] first.
 
+pub(crate) mod code;
 pub(crate) mod documents;
 pub(crate) mod feed;
 pub(crate) mod places;

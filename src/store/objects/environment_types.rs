@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::objects::{EnvironmentType, EnvironmentTypeCreate, EnvironmentTypeUpdate};
 
 /// Finds an environment type.
-pub(in crate::store) async fn find(
+pub(crate) async fn find(
     connection: &mut SqliteConnection,
     org: &str,
     id: &str,

@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Environment, EnvironmentCreate};
 
 /// Finds an environment.
-pub(in crate::store) async fn find(
+pub(crate) async fn find(
     connection: &mut SqliteConnection,
     org: &str,
     project: &str,
@@ -29,7 +29,7 @@ pub(in crate::store) async fn find(
 }
 
 /// Finds an environment by its immutable identity, with its organisation.
-pub(in crate::store) async fn find_by_uuid(
+pub(crate) async fn find_by_uuid(
     connection: &mut SqliteConnection,
     uuid: &str,
 ) -> Result<Option<(String, Environment)>, StoreError> {
@@ -43,7 +43,7 @@ pub(in crate::store) async fn find_by_uuid(
 }
 
 /// Writes a changed environment; its identity decides which.
-pub(in crate::store) async fn save(
+pub(crate) async fn save(
     connection: &mut SqliteConnection,
     environment: &Environment,
 ) -> Result<(), StoreError> {
@@ -62,7 +62,7 @@ pub(in crate::store) async fn save(
 
 /// Moves an environment to a status. Without a message the old one goes when the status changes.
 /// Returns `None` when the environment has gone.
-pub(in crate::store) async fn set_status(
+pub(crate) async fn set_status(
     connection: &mut SqliteConnection,
     uuid: &str,
     status: &str,
@@ -81,7 +81,7 @@ pub(in crate::store) async fn set_status(
 }
 
 /// Removes an environment, and on request the module rules with exactly its project and id.
-pub(in crate::store) async fn remove(
+pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     uuid: &str,
     rules: RulesOfEnvironment,

@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::runners::{LOCAL, PROCESS, RunnerRule, RunnerRuleCreate};
 
 /// The runner of the most specific rule: project counts more than environment type.
-pub(in crate::store) async fn best(
+pub(crate) async fn best(
     connection: &mut SqliteConnection,
     org: &str,
     project: &str,

@@ -1,0 +1,275 @@
+//! From an offer and a manifest to what is stored and run: calls the compiler and shapes its result.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::offer::{Keep, Offer, Sources};
+use super::{Error, Service, compile, runners};
+use crate::catalog::Catalogue;
+use crate::graph::ResourceGraph;
+use crate::hcl::LOCK_FILE;
+use crate::model::Diagnostic;
+use crate::model::phase::{Mode, Outcome, Phase};
+use crate::runner::job::Label;
+use crate::store::deployments::documents::Kind;
+use crate::store::deployments::{Connection, rows};
+use crate::wire::deployments::{Diff, Graph, Metrics};
+
+/// Version of the stored form.
+const VERSION: u32 = 1;
+
+/// A bundle as it is stored and as a job carries it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredBundle {
+    version: u32,
+    /// Path to base64 content.
+    pub(super) files: BTreeMap<String, String>,
+    /// `sha256:HEX`.
+    pub(super) digest: String,
+    /// Label of each module block to what it stands for.
+    pub(super) labels: BTreeMap<String, Label>,
+}
+
+impl StoredBundle {
+    pub(super) fn new(
+        files: &BTreeMap<String, Vec<u8>>,
+        digest: String,
+        labels: BTreeMap<String, Label>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            files: files
+                .iter()
+                .map(|(path, content)| (path.clone(), BASE64_STANDARD.encode(content)))
+                .collect(),
+            digest,
+            labels,
+        }
+    }
+
+    /// The files with their contents.
+    pub(super) fn contents(&self) -> Option<BTreeMap<String, Vec<u8>>> {
+        self.files
+            .iter()
+            .map(|(path, content)| Some((path.clone(), BASE64_STANDARD.decode(content).ok()?)))
+            .collect()
+    }
+
+    /// One file as text.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        let bytes = BASE64_STANDARD.decode(self.files.get(path)?).ok()?;
+        String::from_utf8(bytes).ok()
+    }
+}
+
+/// An earlier deployment that another one is compared with, goes back to, or destroys.
+#[derive(Clone)]
+pub(super) struct Baseline {
+    pub(super) id: String,
+    /// Whether it is known that it did all it was to do.
+    pub(super) is_complete: bool,
+    pub(super) manifest: Value,
+    pub(super) graph: ResourceGraph,
+    pub(super) view: Graph,
+    pub(super) slice: Offer,
+    pub(super) bundle: Option<StoredBundle>,
+}
+
+/// What is to be compiled.
+pub(super) struct Ask<'a> {
+    pub(super) mode: Mode,
+    /// Whether unknown keys of the manifest are errors.
+    pub(super) strict: bool,
+    pub(super) manifest: &'a Value,
+    /// What the state was made by.
+    pub(super) previous: Option<&'a Baseline>,
+    /// What a rollback goes back to.
+    pub(super) target: Option<&'a Baseline>,
+    /// The environment's lock file of providers.
+    pub(super) lock_file: Option<&'a str>,
+}
+
+/// What came of it.
+pub(super) struct Plan {
+    /// The manifest in its normal form.
+    pub(super) manifest: Value,
+    pub(super) graph: ResourceGraph,
+    pub(super) view: Graph,
+    pub(super) diff: Diff,
+    pub(super) metrics: Metrics,
+    pub(super) bundle: StoredBundle,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// The offer, reduced to what the graph uses.
+    pub(super) slice: Offer,
+}
+
+impl Service {
+    /// Reads an earlier deployment; `None` when it has no graph (it never compiled) or left nothing behind.
+    pub(super) async fn baseline(
+        &self,
+        connection: &mut Connection,
+        id: &str,
+    ) -> Result<Option<Baseline>, Error> {
+        let Some(row) = rows::by_id(connection, id).await? else {
+            return Ok(None);
+        };
+        let is_complete = match &row.phase {
+            Phase::Ended { outcome, .. } => outcome.is_success(),
+            Phase::Queued | Phase::Running { .. } => false,
+        };
+        let graph = self.store.document(connection, id, Kind::Graph).await?;
+        let slice = self.store.document(connection, id, Kind::Offer).await?;
+        let view = self.store.document(connection, id, Kind::View).await?;
+        let manifest = self.store.document(connection, id, Kind::Manifest).await?;
+        let (Some(graph), Some(slice), Some(view)) = (graph, slice, view) else {
+            return Ok(None);
+        };
+        Ok(Some(Baseline {
+            id: row.id,
+            is_complete,
+            manifest: manifest.unwrap_or_else(empty_manifest),
+            graph,
+            view,
+            slice,
+            bundle: self.store.document(connection, id, Kind::Bundle).await?,
+        }))
+    }
+
+    /// What the state of an environment was made by, unless nothing is left of it.
+    pub(super) async fn state_baseline(
+        &self,
+        connection: &mut Connection,
+        state_deployment: Option<&str>,
+    ) -> Result<Option<Baseline>, Error> {
+        let Some(id) = state_deployment else {
+            return Ok(None);
+        };
+        if let Some(row) = rows::by_id(connection, id).await?
+            && matches!(row.phase, Phase::Ended { outcome: Outcome::Destroyed, .. })
+        {
+            return Ok(None);
+        }
+        self.baseline(connection, id).await
+    }
+
+    /// Compiles. Fetches module code that is needed and not at hand.
+    pub(super) async fn plan(
+        &self,
+        offer: &Offer,
+        ask: &Ask<'_>,
+        keep: Keep,
+    ) -> Result<Plan, Error> {
+        if ask.mode == Mode::Destroy {
+            return destroy(ask);
+        }
+        let mut offer = match ask.target {
+            // Going back: the modules and providers of then, and what is needed to remove what came since.
+            Some(target) => target.slice.clone().placed_as(offer),
+            None => offer.clone(),
+        };
+        if let Some(previous) = ask.previous {
+            offer = offer.with_what_left(&previous.slice);
+        }
+        let mut sources = self.code_at_hand(&mut offer).await?;
+        let mut plan = compiled(&offer, ask, &sources)?;
+        if self.fetch_missing(&mut offer, &plan.view, &mut sources, keep).await? {
+            plan = compiled(&offer, ask, &sources)?;
+        }
+        Ok(plan)
+    }
+}
+
+pub(super) fn empty_manifest() -> Value {
+    serde_json::json!({ "workloads": {} })
+}
+
+/// Destroying replays the last bundle as it was, with the newest lock file; nothing of the catalogue is asked.
+fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
+    let nothing = || {
+        Error::Conflict("cannot destroy an environment that has never been deployed".to_owned())
+    };
+    let previous = ask.previous.ok_or_else(nothing)?;
+    let mut bundle = previous.bundle.clone().ok_or_else(nothing)?;
+    if let Some(lock_file) = ask.lock_file {
+        // The lock file is no part of the digest.
+        bundle
+            .files
+            .insert(LOCK_FILE.to_owned(), BASE64_STANDARD.encode(lock_file));
+    }
+    Ok(Plan {
+        manifest: previous.manifest.clone(),
+        graph: previous.graph.clone(),
+        diff: all_removed(&previous.view),
+        view: previous.view.clone(),
+        metrics: Metrics::default(),
+        bundle,
+        warnings: Vec::new(),
+        slice: previous.slice.clone(),
+    })
+}
+
+/// The difference between a graph and nothing.
+fn all_removed(view: &Graph) -> Diff {
+    let changes: Vec<_> = view
+        .nodes
+        .iter()
+        .map(|node| crate::wire::deployments::Change {
+            id: node.id.clone(),
+            resource: node.key.short(),
+            kind: "removed".to_owned(),
+            summary: match (&node.module_id, &node.module_version) {
+                (Some(module), Some(version)) => {
+                    format!("remove resource using module {module}@{version}")
+                }
+                _ => "workload removed".to_owned(),
+            },
+        })
+        .collect();
+    Diff {
+        num_removed: changes.len() as u64,
+        changes,
+        ..Diff::default()
+    }
+}
+
+/// One call of the compiler.
+fn compiled(offer: &Offer, ask: &Ask<'_>, sources: &Sources) -> Result<Plan, Error> {
+    let catalogue = Catalogue::select(
+        &offer.context,
+        offer.types.iter().map(Into::into).collect(),
+        offer.modules.iter().map(Into::into).collect(),
+        offer.rules.iter().map(Into::into).collect(),
+        offer.providers.iter().map(Into::into).collect(),
+    );
+    let backend = runners::backend(&offer.runner)?;
+    let compiled = compile::compile(&compile::Input {
+        context: offer.context.clone(),
+        mode: ask.mode,
+        manifest: ask.manifest,
+        strict: ask.strict,
+        catalogue: &catalogue,
+        previous: ask.previous.map(|previous| compile::Previous {
+            graph: &previous.graph,
+            failed: !previous.is_complete,
+        }),
+        target: ask.target.map(|target| &target.graph),
+        backend: &backend,
+        sources,
+        lock_file: ask.lock_file,
+    })
+    .map_err(Error::Invalid)?;
+    let view = compiled.view();
+    Ok(Plan {
+        slice: offer.trimmed(&view),
+        view,
+        manifest: compiled.manifest,
+        graph: compiled.graph,
+        diff: compiled.diff,
+        metrics: compiled.metrics,
+        bundle: StoredBundle::new(&compiled.bundle.files, compiled.bundle.digest, compiled.labels),
+        warnings: compiled.warnings,
+    })
+}

@@ -1,0 +1,275 @@
+//! Picks the next deployment, compiles it against the state of now, and hands it out.
+
+use crate::deploy::accept::{When, edited};
+use crate::deploy::offer::{Keep, Offer};
+use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
+use crate::deploy::{Error, Service, runners};
+use crate::model::phase::{self, FailureClass, Mode, Outcome, Step};
+use crate::runner::job::{Action, Deadlines, Job, PROTOCOL};
+use crate::runner::{Adoptable, Assignment, RunKey};
+use crate::store::deployments::documents::Kind;
+use crate::store::deployments::places::{self, EnvironmentPlace};
+use crate::store::deployments::{Connection, feed, resources, rows, runs};
+use crate::store::objects::environments;
+use crate::store::{StoreError, clock};
+use crate::wire::deployments::{Base, DeploymentCreate, What};
+
+/// How many environments are looked at in one go.
+const LOOK: i64 = 16;
+
+/// What one look at a queued deployment came to.
+enum Looked {
+    Claimed(Box<Assignment>),
+    /// It ended without a run, or somebody else was faster.
+    Gone,
+}
+
+impl Service {
+    /// Takes the oldest deployment whose environment is free, if any.
+    pub(super) async fn claim(&self) -> Result<Option<Assignment>, Error> {
+        loop {
+            // A database that a newer program migrated is not ours to change any more.
+            if !self.store.is_current().await? {
+                return Ok(None);
+            }
+            let mut reading = self.store.reading().await?;
+            let candidates = rows::claimable(&mut reading, clock::now_us(), LOOK).await?;
+            drop(reading);
+            if candidates.is_empty() {
+                return Ok(None);
+            }
+            for row in candidates {
+                if let Looked::Claimed(assignment) = self.claim_one(row).await? {
+                    return Ok(Some(*assignment));
+                }
+            }
+        }
+    }
+
+    async fn claim_one(&self, row: rows::Deployment) -> Result<Looked, Error> {
+        // Compiled outside of the transaction, because code may have to be fetched. Only the worker, which is one
+        // per data directory, moves what this depends on; it is checked again inside.
+        let mut reading = self.store.reading().await?;
+        let place = places::find(&mut reading, &row.env_uuid).await?;
+        let Some(place) = place.filter(|place| place.lease_run.is_none()) else {
+            return Ok(Looked::Gone);
+        };
+        let offer: Option<Offer> = self.store.document(&mut reading, &row.id, Kind::Offer).await?;
+        let compiled = match &offer {
+            // An attempt that was given back: nothing happened in between.
+            Some(_) if row.attempt > 0 => Ok(None),
+            Some(offer) => self.compile_again(&mut reading, &row, &place, offer).await.map(Some),
+            None => Err(Error::Internal("its catalogue is missing".to_owned())),
+        };
+        drop(reading);
+
+        let mut writing = self.store.writing().await?;
+        let (Some(mut row), Some(mut place)) = (
+            rows::by_id(&mut writing, &row.id).await?,
+            places::find(&mut writing, &row.env_uuid).await?,
+        ) else {
+            return Ok(Looked::Gone);
+        };
+        if row.phase != phase::Phase::Queued || place.lease_run.is_some() {
+            return Ok(Looked::Gone);
+        }
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(Error::Store(error)) => return Err(Error::Store(error)),
+            Err(error) => {
+                let message = format!("it no longer compiles: {}", in_words(&error));
+                let class = Some(FailureClass::ConfigInvalid);
+                let uuid = row.env_uuid.clone();
+                self.end(&mut writing, row, Outcome::Failed, class, &message).await?;
+                self.advance_deletion(&mut writing, &uuid).await?;
+                writing.commit().await?;
+                return Ok(Looked::Gone);
+            }
+        };
+        let attempt = row.attempt + 1;
+        let event = phase::Event::Claimed {
+            attempt,
+            at_us: clock::now_us(),
+        };
+        let Some(running) = phase::after(&row.phase, &event) else {
+            return Ok(Looked::Gone);
+        };
+        row.phase = running;
+        row.attempt = attempt;
+        row.step = Step::Starting;
+        if let Some(plan) = &compiled {
+            self.save_plan(&mut writing, &row.id, plan).await?;
+            self.store.document_save(&mut writing, &row.id, Kind::Offer, &plan.slice).await?;
+            row.workloads = plan.metrics.num_workloads;
+            row.nodes = plan.metrics.num_resource_nodes;
+            row.bundle_digest = Some(plan.bundle.digest.clone());
+            if row.mode.changes_state() && row.mode != Mode::Destroy {
+                resources::put(&mut writing, &row.env_uuid, &row.id, &plan.view.nodes).await?;
+            }
+        }
+        if row.mode.changes_state() {
+            self.store
+                .document_save(&mut writing, &row.id, Kind::Before, &place.state_deployment)
+                .await?;
+            place.state_deployment = Some(row.id.clone());
+            if place.state.is_none()
+                && let Some(offer) = &offer
+            {
+                place.state = Some(runners::state_place(&offer.runner, self.store.instance())?);
+            }
+        }
+        place.lease_run = Some(row.run.clone());
+        place.epoch += 1;
+        places::save(&mut writing, &place).await?;
+        rows::save(&mut writing, &row).await?;
+        runs::begin(&mut writing, &row.run, attempt, &row.id).await?;
+        feed::append(&mut writing, &row.id, &What::Step(Step::Starting)).await?;
+        let assignment = self.assignment(&mut writing, &row).await?;
+        writing.commit().await?;
+        Ok(Looked::Claimed(Box::new(assignment)))
+    }
+
+    /// Everything that is made of the manifest, as of now.
+    async fn compile_again(
+        &self,
+        connection: &mut Connection,
+        row: &rows::Deployment,
+        place: &EnvironmentPlace,
+        offer: &Offer,
+    ) -> Result<Plan, Error> {
+        let wanted = runners::state_place(&offer.runner, self.store.instance())?;
+        runners::same_place(place.state.as_ref(), &wanted, &offer.runner.id)?;
+        let state = place.state_deployment.as_deref();
+        let previous = self.state_baseline(connection, state).await?;
+        let stored: Option<serde_json::Value> =
+            self.store.document(connection, &row.id, Kind::Manifest).await?;
+        let mut manifest = stored.unwrap_or_else(empty_manifest);
+        let request: Option<DeploymentCreate> =
+            self.store.document(connection, &row.id, Kind::Request).await?;
+        let extras = request
+            .as_ref()
+            .and_then(|request| request.windlass.clone())
+            .unwrap_or_default();
+        if let Some(request) = &request
+            && extras.base == Base::Last
+            && request.manifest.is_none()
+            && !matches!(row.mode, Mode::Rollback | Mode::RollbackPlan | Mode::Destroy)
+        {
+            let found = environments::find_by_uuid(connection, &row.env_uuid).await?;
+            let Some((org, environment)) = found else {
+                return Err(Error::Conflict("environment not found".to_owned()));
+            };
+            let base = self
+                .base(connection, &org, &environment, &Base::Last, state, When::Claimed)
+                .await?;
+            manifest = edited(request, base)?.manifest;
+        }
+        let target = match &row.rollback_to {
+            Some(id) => Some(self.baseline(connection, id).await?.ok_or_else(|| {
+                Error::Conflict(format!("deployment '{id}' not found"))
+            })?),
+            None => None,
+        };
+        let ask = Ask {
+            mode: row.mode,
+            strict: extras.strict,
+            manifest: &manifest,
+            previous: previous.as_ref(),
+            target: target.as_ref(),
+            lock_file: place.lock_file.as_deref(),
+        };
+        let mut plan = self.plan(offer, &ask, Keep::Yes).await?;
+        plan.diff.from_deployment_id = previous.map(|previous| previous.id);
+        Ok(plan)
+    }
+
+    /// What a worker needs for the current attempt of a deployment; the same every time it is asked for.
+    async fn assignment(
+        &self,
+        connection: &mut Connection,
+        row: &rows::Deployment,
+    ) -> Result<Assignment, Error> {
+        let missing = |what: &str| Error::Internal(format!("the {what} of deployment `{}` is missing", row.id));
+        let bundle: StoredBundle = self
+            .store
+            .document(connection, &row.id, Kind::Bundle)
+            .await?
+            .ok_or_else(|| missing("bundle"))?;
+        let offer: Offer = self
+            .store
+            .document(connection, &row.id, Kind::Offer)
+            .await?
+            .ok_or_else(|| missing("catalogue"))?;
+        let launch = runners::launch(&offer.runner)?;
+        let state = runners::state_place(&offer.runner, self.store.instance())?;
+        let action = match row.mode {
+            Mode::Deploy | Mode::Rollback => Action::Deploy,
+            Mode::PlanOnly | Mode::RollbackPlan => Action::Plan,
+            Mode::Destroy => Action::Destroy,
+        };
+        Ok(Assignment {
+            key: RunKey {
+                run: row.run.clone(),
+                attempt: row.attempt,
+            },
+            env_uuid: row.env_uuid.clone(),
+            job: Job {
+                version: PROTOCOL,
+                run: row.run.clone(),
+                attempt: row.attempt,
+                deployment: row.id.clone(),
+                action,
+                files: bundle.files,
+                bundle_digest: bundle.digest,
+                labels: bundle.labels,
+                engine: runners::engine(&launch),
+                local_state: state.kind == "local",
+                environment: std::collections::BTreeMap::new(),
+                allow_downloads: self.settings.allow_downloads,
+                log_recipients: row.log_recipients.clone(),
+                output_recipients: row.output_recipients.clone(),
+                log_level: row.log_level.clone(),
+                deadlines: Deadlines::default(),
+                unsealed: self.settings.unsealed,
+            },
+            launch,
+        })
+    }
+
+    /// Attempts that are not over, for adoption.
+    pub(super) async fn running(&self) -> Result<Vec<Adoptable>, Error> {
+        let mut reading = self.store.reading().await?;
+        let mut adoptables = Vec::new();
+        for attempt in runs::open(&mut reading).await? {
+            let Some(row) = rows::by_id(&mut reading, &attempt.deployment).await? else {
+                continue;
+            };
+            let handle = attempt
+                .handle
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(|source| StoreError::document("a handle", source))?;
+            adoptables.push(Adoptable {
+                assignment: self.assignment(&mut reading, &row).await?,
+                handle,
+                last_seq: attempt.last_seq,
+                cancel: row.cancel,
+            });
+        }
+        Ok(adoptables)
+    }
+}
+
+/// A refusal in one line, for the record of a deployment.
+fn in_words(error: &Error) -> String {
+    match error {
+        Error::Invalid(diagnostics) => diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .map(|diagnostic| diagnostic.detail.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,210 @@
+//! How a deployment ends, and what is said about it in clear: never a word of the engine.
+
+use serde_json::json;
+
+use super::current;
+use crate::deploy::{Error, Service};
+use crate::model::phase::{self, FailureClass, Outcome, Phase, Step};
+use crate::runner::event::Finished;
+use crate::runner::{RunEnd, RunKey};
+use crate::store::deployments::documents::Kind;
+use crate::store::deployments::{Connection, feed, places, rows, runs};
+use crate::store::{Writing, clock};
+use crate::wire::deployments::{RunDiagnostic, What};
+
+/// Attempts that never began, after which a deployment fails.
+const TRIES: u32 = 3;
+/// How long the next attempt waits, in microseconds, times the attempts that failed.
+const PAUSE_US: i64 = 1_000_000;
+
+impl Service {
+    /// Ends an attempt, frees its environment, and takes the next step of a deletion that waited for it.
+    pub(super) async fn complete(&self, key: &RunKey, end: RunEnd) -> Result<(), Error> {
+        let mut writing = self.store.writing().await?;
+        let Some((row, _)) = current(&mut writing, key).await? else {
+            return Ok(());
+        };
+        let env_uuid = row.env_uuid.clone();
+        let id = row.id.clone();
+        let mut give_back = false;
+        let is_over = matches!(row.phase, Phase::Ended { .. });
+        match end {
+            _ if is_over => {}
+            RunEnd::Finished => {
+                let message = "the runner ended without saying how";
+                let class = Some(FailureClass::Lost);
+                self.end(&mut writing, row, Outcome::Lost, class, message).await?;
+            }
+            RunEnd::Died {
+                outcome,
+                failure_class,
+                message,
+            } => {
+                self.end(&mut writing, row, outcome, Some(failure_class), &message).await?;
+            }
+            RunEnd::NeverBegan { .. } if row.cancel => {
+                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled").await?;
+            }
+            RunEnd::NeverBegan { message } if row.failures + 1 >= TRIES => {
+                let message = format!("the runner did not begin in {TRIES} attempts: {message}");
+                let class = Some(FailureClass::StartFailed);
+                self.end(&mut writing, row, Outcome::Failed, class, &message).await?;
+            }
+            RunEnd::NeverBegan { message } => {
+                self.give_back(&mut writing, row, &message).await?;
+                give_back = true;
+            }
+        }
+        runs::end(&mut writing, &key.run, key.attempt).await?;
+        if let Some(mut place) = places::find(&mut writing, &env_uuid).await? {
+            if place.lease_run.as_ref() == Some(&key.run) {
+                place.lease_run = None;
+            }
+            if give_back && place.state_deployment.as_ref() == Some(&id) {
+                let before: Option<Option<String>> =
+                    self.store.document(&mut writing, &id, Kind::Before).await?;
+                place.state_deployment = before.flatten();
+            }
+            places::save(&mut writing, &place).await?;
+        }
+        self.advance_deletion(&mut writing, &env_uuid).await?;
+        writing.commit().await?;
+        Ok(())
+    }
+
+    async fn give_back(
+        &self,
+        writing: &mut Writing,
+        mut row: rows::Deployment,
+        message: &str,
+    ) -> Result<(), Error> {
+        let released = phase::Event::Released {
+            attempt: row.attempt,
+        };
+        let Some(queued) = phase::after(&row.phase, &released) else {
+            return Ok(());
+        };
+        row.phase = queued;
+        row.step = Step::Queued;
+        row.failures += 1;
+        row.not_before_us = clock::now_us() + PAUSE_US * i64::from(row.failures);
+        rows::save(writing, &row).await?;
+        feed::append(writing, &row.id, &What::Retry(message.to_owned())).await?;
+        Ok(())
+    }
+
+    /// Ends a deployment, queued or running; one that is over stays as it is.
+    pub(in crate::deploy) async fn end(
+        &self,
+        writing: &mut Writing,
+        mut row: rows::Deployment,
+        outcome: Outcome,
+        failure_class: Option<FailureClass>,
+        message: &str,
+    ) -> Result<(), Error> {
+        let attempt = match &row.phase {
+            Phase::Running { attempt, .. } => Some(*attempt),
+            Phase::Queued | Phase::Ended { .. } => None,
+        };
+        let ended = phase::Event::Ended {
+            attempt,
+            outcome,
+            at_us: clock::now_us(),
+        };
+        let Some(over) = phase::after(&row.phase, &ended) else {
+            return Ok(());
+        };
+        row.phase = over;
+        row.step = Step::Ended;
+        row.failure_class = failure_class.filter(|_| !outcome.is_success());
+        row.status_message = message.to_owned();
+        rows::save(writing, &row).await?;
+        feed::append(writing, &row.id, &What::Ended(outcome)).await?;
+        Ok(())
+    }
+
+    /// v1's `status_message` of a failure: its text or its JSON, with our words in place of the engine's.
+    pub(super) async fn status_message(
+        &self,
+        connection: &mut Connection,
+        row: &rows::Deployment,
+        finished: &Finished,
+    ) -> Result<String, Error> {
+        let diagnostics: Option<Vec<RunDiagnostic>> =
+            self.store.document(connection, &row.id, Kind::Diagnostics).await?;
+        let error = diagnostics
+            .unwrap_or_default()
+            .into_iter()
+            .find(|diagnostic| diagnostic.severity == "error");
+        Ok(in_clear(row, finished, error.as_ref()))
+    }
+
+    /// Asks for a deployment to stop. One that only waits ends at once.
+    pub(crate) async fn cancel(&self, org: &str, id: &str) -> Result<(), Error> {
+        let mut writing = self.store.writing().await?;
+        let Some(mut row) = rows::find(&mut writing, org, id).await? else {
+            return Err(Error::NotFound(format!("deployment '{id}' not found")));
+        };
+        match row.phase {
+            Phase::Ended { .. } => {
+                return Err(Error::Conflict(format!("deployment '{id}' has already completed")));
+            }
+            Phase::Queued => {
+                let uuid = row.env_uuid.clone();
+                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled").await?;
+                self.advance_deletion(&mut writing, &uuid).await?;
+            }
+            Phase::Running { .. } => {
+                row.cancel = true;
+                rows::save(&mut writing, &row).await?;
+            }
+        }
+        writing.commit().await?;
+        Ok(())
+    }
+}
+
+/// What may be said in clear about a failure.
+fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagnostic>) -> String {
+    let class = finished.failure_class.map_or_else(
+        || rows::word(&finished.outcome),
+        |class| rows::word(&class),
+    );
+    let how_to_read = match row.log_recipients.is_empty() {
+        true => "No log was kept, because no recipient was given.".to_owned(),
+        false => format!("What the engine said is sealed in the log: `windlass logs {}` reads it.", row.id),
+    };
+    let Some(error) = error.filter(|error| error.module_id.is_some()) else {
+        let message = match finished.message.is_empty() {
+            true => String::new(),
+            false => format!("{}. ", finished.message.trim_end_matches('.')),
+        };
+        return format!("runner failed with code {class}: {message}{how_to_read}");
+    };
+    let resource = error.resource.as_ref().map(crate::model::ResourceKey::short);
+    let module = error.module_id.as_deref().unwrap_or_default();
+    let action = class.split('_').next().unwrap_or_default();
+    let summary = match &resource {
+        Some(resource) => format!("{action} failed for resource `{resource}`, module `{module}`"),
+        None => format!("{action} failed in module `{module}`"),
+    };
+    let hint = error.file.as_ref().map(|file| match error.line {
+        Some(line) => format!("{file}, line {line}"),
+        None => file.clone(),
+    });
+    json!({
+        "action": action,
+        "summary": summary,
+        "detail": how_to_read,
+        "entity_type": "module",
+        "entity_id": module,
+        "entity_version": error.module_version,
+        "module_id": module,
+        "module_version": error.module_version,
+        "code_hint": hint,
+        "failure_class": class,
+        "resource": resource,
+        "address": error.address,
+    })
+    .to_string()
+}

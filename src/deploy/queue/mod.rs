@@ -1,0 +1,133 @@
+//! The desk of this host: who may run next, what runs say, how they end.
+//!
+//! Implements [`Desk`] over the store. [`claim`] picks and compiles, [`said`] stores what a run says, [`end`] is the
+//! only place where a deployment ends. Launches nothing.
+//!
+//! Why the deployment ends with the supervisor's last event and the lease only with `complete`: whoever waits is told
+//! at once, and nobody else gets the environment before what carried the run is known to be over.
+
+mod claim;
+mod end;
+mod said;
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::{Error, Service};
+use crate::model::phase::{Phase, Step};
+use crate::runner::event::Event;
+use crate::runner::{Adoptable, Assignment, Desk, DeskError, Handle, RunEnd, RunKey};
+use crate::store::deployments::{feed, rows, runs};
+use crate::store::{StoreError, Watch};
+use crate::wire::deployments::What;
+
+/// The desk over the store of this process.
+pub(crate) struct LocalDesk {
+    service: Service,
+    watch: Mutex<Watch>,
+}
+
+impl LocalDesk {
+    /// A desk over the store of `service`.
+    pub(crate) fn new(service: Service) -> Self {
+        let watch = Mutex::new(service.store.watch());
+        Self { service, watch }
+    }
+
+    /// Whether anything waits or runs.
+    pub(crate) async fn is_idle(&self) -> Result<bool, StoreError> {
+        let mut reading = self.service.store.reading().await?;
+        Ok(rows::unfinished(&mut reading).await? == 0)
+    }
+}
+
+fn desk(error: impl Into<Error>) -> DeskError {
+    DeskError(Box::new(error.into()))
+}
+
+/// The deployment of an attempt, if the attempt is the current one and not over.
+async fn current(
+    connection: &mut crate::store::deployments::Connection,
+    key: &RunKey,
+) -> Result<Option<(rows::Deployment, runs::Attempt)>, StoreError> {
+    let Some(attempt) = runs::find(connection, &key.run, key.attempt).await? else {
+        return Ok(None);
+    };
+    let Some(row) = rows::by_run(connection, &key.run).await? else {
+        return Ok(None);
+    };
+    Ok((attempt.ended_us.is_none() && row.attempt == key.attempt).then_some((row, attempt)))
+}
+
+impl Desk for LocalDesk {
+    async fn claim(&self) -> Result<Option<Assignment>, DeskError> {
+        self.service.claim().await.map_err(desk)
+    }
+
+    async fn running(&self) -> Result<Vec<Adoptable>, DeskError> {
+        self.service.running().await.map_err(desk)
+    }
+
+    async fn launched(&self, key: &RunKey, handle: &Handle) -> Result<bool, DeskError> {
+        let work = async {
+            let mut writing = self.service.store.writing().await?;
+            if current(&mut writing, key).await?.is_none() {
+                return Ok(false);
+            }
+            let handle = serde_json::to_string(handle)
+                .map_err(|source| StoreError::document("a handle", source))?;
+            let is_current = runs::set_handle(&mut writing, &key.run, key.attempt, &handle).await?;
+            writing.commit().await?;
+            Ok::<bool, StoreError>(is_current)
+        };
+        work.await.map_err(desk)
+    }
+
+    async fn preparing(&self, key: &RunKey, _what: &str) -> Result<(), DeskError> {
+        let work = async {
+            let mut writing = self.service.store.writing().await?;
+            let Some((mut row, _)) = current(&mut writing, key).await? else {
+                return Ok(());
+            };
+            if row.step == Step::Starting || !matches!(row.phase, Phase::Running { .. }) {
+                return Ok(());
+            }
+            row.step = Step::Starting;
+            rows::save(&mut writing, &row).await?;
+            feed::append(&mut writing, &row.id, &What::Step(Step::Starting)).await?;
+            writing.commit().await
+        };
+        work.await.map_err(desk)
+    }
+
+    async fn events(&self, key: &RunKey, events: Vec<Event>) -> Result<(), DeskError> {
+        self.service.said(key, events).await.map_err(desk)
+    }
+
+    async fn complete(&self, key: &RunKey, end: RunEnd) -> Result<(), DeskError> {
+        self.service.complete(key, end).await.map_err(desk)
+    }
+
+    async fn cancelled(&self, keys: &[RunKey]) -> Result<Vec<RunKey>, DeskError> {
+        let work = async {
+            let mut reading = self.service.store.reading().await?;
+            let mut cancelled = Vec::new();
+            for key in keys {
+                // A run whose environment was removed by force has no record any more: it is stopped too.
+                let goes_on = rows::by_run(&mut reading, &key.run)
+                    .await?
+                    .is_some_and(|row| row.attempt == key.attempt && !row.cancel);
+                if !goes_on {
+                    cancelled.push(key.clone());
+                }
+            }
+            Ok::<_, StoreError>(cancelled)
+        };
+        work.await.map_err(desk)
+    }
+
+    async fn changed(&self, max: Duration) {
+        self.watch.lock().await.changed(max).await;
+    }
+}

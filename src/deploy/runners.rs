@@ -1,0 +1,307 @@
+//! Which runner serves a deployment, how it is launched, and where its state lies.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Error, Settings};
+use crate::hcl::Backend;
+use crate::model::diag::{Document, nearest};
+use crate::model::{Diagnostic, Place};
+use crate::runner::Launch;
+use crate::store::Store;
+use crate::store::deployments::places::StatePlace;
+use crate::store::objects::{ObjectError, runner_rules};
+use crate::wire::objects::Environment;
+use crate::wire::runners::{LOCAL, PROCESS};
+
+/// A runner as of the acceptance of a deployment; may hold secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunnerOffer {
+    pub(super) id: String,
+    pub(super) runner_configuration: Map<String, Value>,
+    pub(super) state_storage_configuration: Map<String, Value>,
+}
+
+/// The runner that serves, and whether the environment keeps it.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) runner: RunnerOffer,
+    /// Whether a rule chose it: then it stays the environment's, as in v1. The reserved runners and those asked
+    /// for by name are not kept, so that a rule that is made later counts.
+    pub(super) is_kept: bool,
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn reserved(id: &str) -> RunnerOffer {
+    let kind = if id == PROCESS { "process" } else { "docker" };
+    RunnerOffer {
+        id: id.to_owned(),
+        runner_configuration: map(json!({ "type": kind })),
+        state_storage_configuration: map(json!({ "type": "local" })),
+    }
+}
+
+/// Chooses: asked for by name, kept by the environment, named by the most specific rule, else `local`.
+pub(super) async fn choose(
+    store: &Store,
+    settings: &Settings,
+    org: &str,
+    environment: &Environment,
+    asked: Option<&str>,
+) -> Result<Chosen, Error> {
+    let (id, is_kept) = match (asked, &environment.runner_id) {
+        (Some(asked), _) => (asked.to_owned(), false),
+        (None, Some(kept)) => (kept.clone(), false),
+        (None, None) => {
+            let mut reading = store.reading().await?;
+            let project = &environment.project_id;
+            match runner_rules::best(&mut reading, org, project, &environment.env_type_id).await? {
+                Some(id) => (id, true),
+                None if settings.allow_local => (LOCAL.to_owned(), false),
+                None => {
+                    return Err(Error::Conflict(
+                        "no matching runner found for the supplied environment".to_owned(),
+                    ));
+                }
+            }
+        }
+    };
+    let is_kept = is_kept && id != LOCAL && id != PROCESS;
+    let runner = match id.as_str() {
+        LOCAL if settings.allow_local => reserved(LOCAL),
+        PROCESS if settings.allow_process => reserved(PROCESS),
+        LOCAL | PROCESS => {
+            return Err(Error::Conflict(format!(
+                "the reserved runner `{id}` is switched off by a setting of this server; name another runner, or make \
+                 a runner rule"
+            )));
+        }
+        _ => match store.runner_open(org, &id).await {
+            Ok(runner) => RunnerOffer {
+                id: runner.id,
+                runner_configuration: runner.runner_configuration,
+                state_storage_configuration: runner.state_storage_configuration,
+            },
+            Err(ObjectError::Missing(_)) if asked.is_some() => {
+                return Err(unknown(store, org, &id).await);
+            }
+            Err(ObjectError::Missing(_)) => {
+                return Err(Error::Conflict(format!(
+                    "no runner exists with id '{id}', the runner must be recreated or the environment must be updated \
+                     with a new runner"
+                )));
+            }
+            Err(error) => return Err(of_objects(error)),
+        },
+    };
+    // Found out now rather than when it is claimed.
+    launch(&runner)?;
+    backend(&runner)?;
+    state_place(&runner, store.instance())?;
+    Ok(Chosen { runner, is_kept })
+}
+
+/// A refusal of the objects room, as ours.
+pub(super) fn of_objects(error: ObjectError) -> Error {
+    match error {
+        ObjectError::Missing(text) => Error::NotFound(text),
+        ObjectError::Conflict(text) => Error::Conflict(text),
+        ObjectError::Invalid { pointer, message } => Error::Invalid(vec![Diagnostic::error(
+            "Invalid field",
+            message,
+            Place::at(Document::Request, pointer),
+        )]),
+        ObjectError::Store(error) => Error::Store(error),
+    }
+}
+
+async fn unknown(store: &Store, org: &str, id: &str) -> Error {
+    let stored = store
+        .runner_list(org, &crate::store::objects::Paging::ALL)
+        .await
+        .map(|listed| listed.items.into_iter().map(|runner| runner.id).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let mut known: Vec<&str> = stored.iter().map(String::as_str).collect();
+    known.extend([LOCAL, PROCESS]);
+    known.sort_unstable();
+    known.dedup();
+    let near = nearest(id, known.iter().copied());
+    let meant = near
+        .first()
+        .map(|near| format!(" Did you mean `{near}`?"))
+        .unwrap_or_default();
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    Error::Invalid(vec![Diagnostic::error(
+        "Unknown runner",
+        format!("There is no runner `{id}`.{meant} Available are {}.", known.join(", ")),
+        Place::at(Document::Request, "/windlass/runner"),
+    )])
+}
+
+fn kind(configuration: &Map<String, Value>) -> &str {
+    configuration.get("type").and_then(Value::as_str).unwrap_or("")
+}
+
+fn without_type(configuration: &Map<String, Value>) -> Value {
+    let mut settings = configuration.clone();
+    settings.shift_remove("type");
+    Value::Object(settings)
+}
+
+/// How a runner is launched.
+pub(super) fn launch(runner: &RunnerOffer) -> Result<Launch, Error> {
+    let settings = without_type(&runner.runner_configuration);
+    let damaged = |error: serde_json::Error| {
+        Error::Conflict(format!(
+            "the configuration of the runner `{}` does not fit its type: {error}",
+            runner.id
+        ))
+    };
+    match kind(&runner.runner_configuration) {
+        "docker" => serde_json::from_value(settings).map(Launch::Docker).map_err(damaged),
+        "process" => serde_json::from_value(settings).map(Launch::Process).map_err(damaged),
+        other => Err(Error::Conflict(format!(
+            "the runner `{}` is of type `{other}`, which this version stores but cannot run; use a runner of type \
+             `docker` or `process`, for example with the reserved runner `{LOCAL}`",
+            runner.id
+        ))),
+    }
+}
+
+/// The engine that a runner wants, if it says so.
+pub(super) fn engine(launch: &Launch) -> Option<String> {
+    match launch {
+        Launch::Docker(docker) => docker.engine.clone(),
+        Launch::Process(process) => process.engine.clone(),
+    }
+}
+
+/// What the engine is told about where its state lies.
+pub(super) fn backend(runner: &RunnerOffer) -> Result<Backend, Error> {
+    let storage = &runner.state_storage_configuration;
+    let text = |key: &str| storage.get(key).and_then(Value::as_str).map(str::to_owned);
+    let required = |key: &str| {
+        text(key).ok_or_else(|| {
+            Error::Conflict(format!(
+                "the state storage of the runner `{}` lacks `{key}`",
+                runner.id
+            ))
+        })
+    };
+    Ok(match kind(storage) {
+        "kubernetes" => Backend::Kubernetes {
+            namespace: required("namespace")?,
+        },
+        "s3" => Backend::S3 {
+            bucket: required("bucket")?,
+            path_prefix: text("path_prefix"),
+        },
+        "gcs" => Backend::Gcs {
+            bucket: required("bucket")?,
+            path_prefix: text("path_prefix"),
+        },
+        "azurerm" => Backend::Azurerm {
+            resource_group_name: text("resource_group_name"),
+            storage_account_name: required("storage_account_name")?,
+            container_name: required("container_name")?,
+            path_prefix: text("path_prefix"),
+        },
+        _ => Backend::local(),
+    })
+}
+
+/// The place of the state of this runner's environments.
+pub(super) fn state_place(runner: &RunnerOffer, instance: &str) -> Result<StatePlace, Error> {
+    let storage = &runner.state_storage_configuration;
+    let kind = kind(storage);
+    if !["local", "kubernetes", "s3", "gcs", "azurerm"].contains(&kind) {
+        return Err(Error::Conflict(format!(
+            "the runner `{}` keeps its state in `{kind}`, which this version stores but cannot use; use `local`, `s3`, \
+             `gcs`, `azurerm` or `kubernetes`",
+            runner.id
+        )));
+    }
+    Ok(StatePlace {
+        kind: kind.to_owned(),
+        settings: map(without_type(storage)),
+        instance: if kind == "local" { instance.to_owned() } else { String::new() },
+    })
+}
+
+/// Refuses a place that is not where the state already lies.
+pub(super) fn same_place(
+    recorded: Option<&StatePlace>,
+    wanted: &StatePlace,
+    runner: &str,
+) -> Result<(), Error> {
+    let Some(recorded) = recorded else {
+        return Ok(());
+    };
+    if recorded == wanted {
+        return Ok(());
+    }
+    let shown = |place: &StatePlace| {
+        let settings: BTreeMap<&String, &Value> = place.settings.iter().collect();
+        let settings = serde_json::to_string(&settings).unwrap_or_default();
+        match place.instance.is_empty() {
+            true => format!("`{}` {settings}", place.kind),
+            false => format!("`{}` of the installation {}", place.kind, place.instance),
+        }
+    };
+    Err(Error::Conflict(format!(
+        "the state of this environment lies in {}, and the runner `{runner}` keeps its state in {}; use a runner with \
+         the same state storage",
+        shown(recorded),
+        shown(wanted)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runner(configuration: Value, storage: Value) -> RunnerOffer {
+        RunnerOffer {
+            id: "r".into(),
+            runner_configuration: map(configuration),
+            state_storage_configuration: map(storage),
+        }
+    }
+
+    #[test]
+    fn docker_and_process_runners_share_the_local_state_of_a_host() {
+        let docker = state_place(&reserved(LOCAL), "here").expect("known");
+        let process = state_place(&reserved(PROCESS), "here").expect("known");
+        assert!(same_place(Some(&docker), &process, "process").is_ok());
+        let elsewhere = state_place(&reserved(LOCAL), "there").expect("known");
+        assert!(matches!(
+            same_place(Some(&docker), &elsewhere, "local"),
+            Err(Error::Conflict(_))
+        ));
+    }
+
+    #[test]
+    fn a_type_that_cannot_run_yet_says_so() {
+        let error = launch(&runner(json!({"type": "kubernetes"}), json!({"type": "local"})));
+        let text = error.expect_err("refused").to_string();
+        assert!(text.contains("`kubernetes`"), "{text}");
+    }
+
+    #[test]
+    fn a_configuration_is_read_without_its_type() {
+        let launch = launch(&runner(
+            json!({"type": "docker", "engine": "terraform", "network": "none"}),
+            json!({"type": "local"}),
+        ))
+        .expect("reads");
+        assert_eq!(engine(&launch).as_deref(), Some("terraform"));
+    }
+}
