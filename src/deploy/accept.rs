@@ -79,8 +79,9 @@ impl Service {
             .map(|key| hex(&Sha256::digest(key.as_bytes())));
         if let Some(digest) = &idempotency {
             let mut reading = self.store.reading().await?;
-            if let Some(same) =
-                self.repeated(&mut reading, &environment, digest, &body, checked.mode).await?
+            if let Some(same) = self
+                .repeated(&mut reading, &environment, digest, &body, checked.mode)
+                .await?
             {
                 return Ok(Created::Deployment(Box::new(same)));
             }
@@ -97,14 +98,25 @@ impl Service {
             &wanted_place,
             &runner.id,
         )?;
-        let state = place.as_ref().and_then(|place| place.state_deployment.as_deref());
+        let state = place
+            .as_ref()
+            .and_then(|place| place.state_deployment.as_deref());
         let previous = self.state_baseline(&mut reading, state).await?;
-        let target = self.rollback_target(&mut reading, org, &environment, &body).await?;
+        let target = self
+            .rollback_target(&mut reading, org, &environment, &body)
+            .await?;
         let (manifest, origins) = match &target {
             Some(target) => (target.manifest.clone(), edit::Origins::default()),
             None => {
                 let base = self
-                    .base(&mut reading, org, &environment, &checked.extras.base, state, When::Accepted)
+                    .base(
+                        &mut reading,
+                        org,
+                        &environment,
+                        &checked.extras.base,
+                        state,
+                        When::Accepted,
+                    )
                     .await?;
                 let edited = edited(&body, base)?;
                 (edited.manifest, edited.origins)
@@ -177,7 +189,9 @@ impl Service {
         keep_runner: bool,
     ) -> Result<Created, Error> {
         let mut writing = self.store.writing().await?;
-        let Accepted { org, environment, .. } = &accepted;
+        let Accepted {
+            org, environment, ..
+        } = &accepted;
         let now =
             environments::find(&mut writing, org, &environment.project_id, &environment.id).await?;
         let Some(mut now) = now.filter(|now| now.uuid == environment.uuid) else {
@@ -186,14 +200,23 @@ impl Service {
         refuse_deleting(&now)?;
         if let Some(digest) = &accepted.idempotency
             && let Some(same) = self
-                .repeated(&mut writing, environment, digest, &accepted.request, accepted.mode)
+                .repeated(
+                    &mut writing,
+                    environment,
+                    digest,
+                    &accepted.request,
+                    accepted.mode,
+                )
                 .await?
         {
             return Ok(Created::Deployment(Box::new(same)));
         }
         let open = rows::open(&mut writing, &environment.uuid).await?;
         if let (OnBusy::Refuse, Some(last)) = (on_busy, open.last()) {
-            return Err(Error::Conflict(format!("deployment '{}' is still executing", last.id)));
+            return Err(Error::Conflict(format!(
+                "deployment '{}' is still executing",
+                last.id
+            )));
         }
         if keep_runner {
             now.runner_id = Some(accepted.offer.runner.id.clone());
@@ -248,17 +271,17 @@ impl Service {
         };
         rows::save(writing, &row).await?;
         if places::find(writing, &environment.uuid).await?.is_none() {
-            let place = EnvironmentPlace::new(
-                &environment.uuid,
-                &row.org_id,
-                &row.project_id,
-                &row.env_id,
-            );
+            let place =
+                EnvironmentPlace::new(&environment.uuid, &row.org_id, &row.project_id, &row.env_id);
             places::save(writing, &place).await?;
         }
         let store = &self.store;
-        store.document_save(writing, &row.id, Kind::Request, &accepted.request).await?;
-        store.document_save(writing, &row.id, Kind::Offer, &accepted.offer).await?;
+        store
+            .document_save(writing, &row.id, Kind::Request, &accepted.request)
+            .await?;
+        store
+            .document_save(writing, &row.id, Kind::Offer, &accepted.offer)
+            .await?;
         self.save_plan(writing, &row.id, &accepted.plan).await?;
         // What the environment is meant to have changes at once when nothing stands before; else when it is claimed.
         if is_idle && accepted.mode.changes_state() && accepted.mode != Mode::Destroy {
@@ -279,11 +302,19 @@ impl Service {
         let store = &self.store;
         let mut diff = plan.diff.clone();
         diff.to_deployment_id = Some(id.to_owned());
-        store.document_save(writing, id, Kind::Manifest, &plan.manifest).await?;
-        store.document_save(writing, id, Kind::Graph, &plan.graph).await?;
-        store.document_save(writing, id, Kind::View, &plan.view).await?;
+        store
+            .document_save(writing, id, Kind::Manifest, &plan.manifest)
+            .await?;
+        store
+            .document_save(writing, id, Kind::Graph, &plan.graph)
+            .await?;
+        store
+            .document_save(writing, id, Kind::View, &plan.view)
+            .await?;
         store.document_save(writing, id, Kind::Diff, &diff).await?;
-        store.document_save(writing, id, Kind::Bundle, &plan.bundle).await?;
+        store
+            .document_save(writing, id, Kind::Bundle, &plan.bundle)
+            .await?;
         Ok(())
     }
 
@@ -300,8 +331,10 @@ impl Service {
         let Some(row) = rows::by_key(connection, &environment.uuid, digest, since).await? else {
             return Ok(None);
         };
-        let before: Option<DeploymentCreate> =
-            self.store.document(connection, &row.id, Kind::Request).await?;
+        let before: Option<DeploymentCreate> = self
+            .store
+            .document(connection, &row.id, Kind::Request)
+            .await?;
         let what = |request: &DeploymentCreate| {
             let extras = request.windlass.clone().unwrap_or_default();
             (
@@ -336,7 +369,10 @@ impl Service {
                 "cannot reference a deployment that is not part of this environment".to_owned(),
             ));
         }
-        self.baseline(reading, id).await?.ok_or_else(missing).map(Some)
+        self.baseline(reading, id)
+            .await?
+            .ok_or_else(missing)
+            .map(Some)
     }
 
     /// The manifest that the operations of a request start from.
@@ -442,7 +478,9 @@ fn with_origins(error: Error, origins: &edit::Origins, operations: &[edit::Opera
                 Some(edit::Operation::Merge(_)) => format!("{base}/merge{inside}"),
                 _ => base,
             };
-            diagnostic.places.push(Place::at(Document::Request, pointer));
+            diagnostic
+                .places
+                .push(Place::at(Document::Request, pointer));
         }
     }
     Error::Invalid(diagnostics)
@@ -479,7 +517,9 @@ pub(super) async fn add_break_glass(
 
 fn refuse_deleting(environment: &Environment) -> Result<(), Error> {
     if environment.status == "deleting" {
-        return Err(Error::Conflict("environment is in status 'deleting'".to_owned()));
+        return Err(Error::Conflict(
+            "environment is in status 'deleting'".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -40,14 +40,22 @@ impl Service {
         let mut problems = Vec::new();
         for (at, reader) in delete.log_recipients.into_iter().enumerate() {
             let place = format!("/log_recipients/{at}/recipient");
-            request::recipient(reader, "log_recipients", &place, &mut log_recipients, &mut problems);
+            request::recipient(
+                reader,
+                "log_recipients",
+                &place,
+                &mut log_recipients,
+                &mut problems,
+            );
         }
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
         let mut writing = self.store.writing().await?;
         let missing = || Error::NotFound("environment not found".to_owned());
-        let found = environments::find(&mut writing, org, project, env).await?.ok_or_else(missing)?;
+        let found = environments::find(&mut writing, org, project, env)
+            .await?
+            .ok_or_else(missing)?;
         if found.status == "deleting" && !delete.force {
             return Err(Error::Conflict(
                 "cannot delete environment in status 'deleting'".to_owned(),
@@ -106,7 +114,13 @@ impl Service {
         }
         if let Some(id) = &deletion.destroy {
             let ended = rows::by_id(writing, id).await?.map(|row| row.phase);
-            if matches!(ended, Some(Phase::Ended { outcome: Outcome::Destroyed, .. })) {
+            if matches!(
+                ended,
+                Some(Phase::Ended {
+                    outcome: Outcome::Destroyed,
+                    ..
+                })
+            ) {
                 return self.remove_environment(writing, &place, Some(id)).await;
             }
             let message = format!(
@@ -120,7 +134,10 @@ impl Service {
             // Never deployed to, only planned, or destroyed already.
             return self.remove_environment(writing, &place, None).await;
         };
-        match self.begin_destroy(writing, &place, &deletion, previous).await {
+        match self
+            .begin_destroy(writing, &place, &deletion, previous)
+            .await
+        {
             Ok(id) => {
                 let message = format!("Waiting for destroy deployment '{id}' to complete");
                 environments::set_status(writing, env_uuid, "deleting", Some(message)).await?;
@@ -213,7 +230,11 @@ impl Service {
     ) -> Result<(), Error> {
         for row in rows::open(writing, &place.env_uuid).await? {
             // Forced while something runs: it goes on until it is stopped, and nobody waits for it.
-            tracing::warn!(deployment = row.id, at = clock::now_us(), "removed while it runs");
+            tracing::warn!(
+                deployment = row.id,
+                at = clock::now_us(),
+                "removed while it runs"
+            );
         }
         let rules = match &place.deletion {
             Some(deletion) if deletion.delete_rules => RulesOfEnvironment::Remove,

@@ -22,7 +22,6 @@ mod runners;
 mod show;
 mod source;
 
-
 pub(crate) use self::accept::Created;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;

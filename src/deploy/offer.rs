@@ -71,14 +71,20 @@ impl Offer {
             .iter()
             .filter_map(|node| Some((node.module_id.as_deref()?, node.module_version.as_deref()?)))
             .collect();
-        let types: BTreeSet<&str> = graph.nodes.iter().map(|node| node.key.type_name.as_str()).collect();
+        let types: BTreeSet<&str> = graph
+            .nodes
+            .iter()
+            .map(|node| node.key.type_name.as_str())
+            .collect();
         let modules: Vec<Module> = self
             .all_modules()
             .filter(|module| used.contains(&(module.id.as_str(), module.version_id.as_str())))
             .cloned()
             .collect();
-        let providers: BTreeSet<&String> =
-            modules.iter().flat_map(|module| module.provider_mapping.values()).collect();
+        let providers: BTreeSet<&String> = modules
+            .iter()
+            .flat_map(|module| module.provider_mapping.values())
+            .collect();
         Self {
             version: VERSION,
             context: self.context.clone(),
@@ -118,7 +124,8 @@ impl Offer {
     /// Adds the module versions that an earlier deployment used and this offer lacks; their providers are in the graph.
     pub(super) fn with_what_left(mut self, earlier: &Self) -> Self {
         for module in earlier.all_modules() {
-            let same = |known: &Module| known.id == module.id && known.version_id == module.version_id;
+            let same =
+                |known: &Module| known.id == module.id && known.version_id == module.version_id;
             if !self.all_modules().any(same) {
                 self.left.push(module.clone());
             }
@@ -159,8 +166,11 @@ impl Service {
             let digest = match own_digest(module) {
                 Some(digest) => digest,
                 None => {
-                    match crate::store::deployments::code::digest_of(&mut reading, &module.version_id)
-                        .await?
+                    match crate::store::deployments::code::digest_of(
+                        &mut reading,
+                        &module.version_id,
+                    )
+                    .await?
                     {
                         Some(digest) => digest,
                         None => continue,
@@ -181,7 +191,9 @@ impl Service {
     fn unpacked(&self, digest: &str) -> Result<Code, Error> {
         let packed = self.store.blob_get(digest)?;
         Code::unpack(&packed).map_err(|error| {
-            Error::Internal(format!("the stored module code `{digest}` cannot be read: {error}"))
+            Error::Internal(format!(
+                "the stored module code `{digest}` cannot be read: {error}"
+            ))
         })
     }
 
@@ -205,7 +217,10 @@ impl Service {
             if !needed.contains(&(module.id.as_str(), module.version_id.as_str())) {
                 continue;
             }
-            let digest = module.windlass.as_ref().and_then(|extras| extras.digest.clone());
+            let digest = module
+                .windlass
+                .as_ref()
+                .and_then(|extras| extras.digest.clone());
             if digest.is_some_and(|digest| sources.contains_key(&digest)) {
                 continue;
             }

@@ -148,7 +148,13 @@ impl Service {
             return Ok(None);
         };
         if let Some(row) = rows::by_id(connection, id).await?
-            && matches!(row.phase, Phase::Ended { outcome: Outcome::Destroyed, .. })
+            && matches!(
+                row.phase,
+                Phase::Ended {
+                    outcome: Outcome::Destroyed,
+                    ..
+                }
+            )
         {
             return Ok(None);
         }
@@ -175,7 +181,10 @@ impl Service {
         }
         let mut sources = self.code_at_hand(&mut offer).await?;
         let mut plan = compiled(&offer, ask, &sources)?;
-        if self.fetch_missing(&mut offer, &plan.view, &mut sources, keep).await? {
+        if self
+            .fetch_missing(&mut offer, &plan.view, &mut sources, keep)
+            .await?
+        {
             plan = compiled(&offer, ask, &sources)?;
         }
         Ok(plan)
@@ -188,9 +197,8 @@ pub(super) fn empty_manifest() -> Value {
 
 /// Destroying replays the last bundle as it was, with the newest lock file; nothing of the catalogue is asked.
 fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
-    let nothing = || {
-        Error::Conflict("cannot destroy an environment that has never been deployed".to_owned())
-    };
+    let nothing =
+        || Error::Conflict("cannot destroy an environment that has never been deployed".to_owned());
     let previous = ask.previous.ok_or_else(nothing)?;
     let mut bundle = previous.bundle.clone().ok_or_else(nothing)?;
     if let Some(lock_file) = ask.lock_file {
@@ -269,7 +277,11 @@ fn compiled(offer: &Offer, ask: &Ask<'_>, sources: &Sources) -> Result<Plan, Err
         graph: compiled.graph,
         diff: compiled.diff,
         metrics: compiled.metrics,
-        bundle: StoredBundle::new(&compiled.bundle.files, compiled.bundle.digest, compiled.labels),
+        bundle: StoredBundle::new(
+            &compiled.bundle.files,
+            compiled.bundle.digest,
+            compiled.labels,
+        ),
         warnings: compiled.warnings,
     })
 }

@@ -46,11 +46,17 @@ impl Service {
     }
 
     /// Deployments, newest first.
-    pub(crate) async fn list(&self, org: &str, filter: &Filter) -> Result<Paged<Deployment>, Error> {
+    pub(crate) async fn list(
+        &self,
+        org: &str,
+        filter: &Filter,
+    ) -> Result<Paged<Deployment>, Error> {
         let wanted = wanted(filter)?;
         let mut reading = self.store.reading().await?;
         let rows = rows::list(&mut reading, org, &wanted).await?;
-        Ok(paged(rows, filter.limit, |row| vec![row.sequence.to_string()]))
+        Ok(paged(rows, filter.limit, |row| {
+            vec![row.sequence.to_string()]
+        }))
     }
 
     /// The newest deployment of each environment (that may change state, if asked), by project and environment.
@@ -149,7 +155,9 @@ impl Service {
             });
         };
         let frames = streams::frames(&mut reading, &found, stream, after).await?;
-        let last = frames.last().map_or(after.min(found.last), |(number, _)| *number);
+        let last = frames
+            .last()
+            .map_or(after.min(found.last), |(number, _)| *number);
         Ok(SealedStream {
             attempt: found.attempt,
             run_id: found.run,

@@ -60,7 +60,10 @@ pub(super) fn check(body: &DeploymentCreate) -> Result<Checked, Vec<Diagnostic>>
     if let Err(problem) = &mode {
         problems.push(problem.clone());
     }
-    let log_level = body.runner_log_level.clone().unwrap_or_else(|| "info".to_owned());
+    let log_level = body
+        .runner_log_level
+        .clone()
+        .unwrap_or_else(|| "info".to_owned());
     if !LOG_LEVELS.contains(&log_level.as_str()) {
         problems.push(at(
             "/runner_log_level",
@@ -109,11 +112,7 @@ fn mode(body: &DeploymentCreate) -> Result<Mode, Diagnostic> {
 }
 
 /// Which of manifest, operations and rollback target a mode must and must not have.
-fn shape(
-    body: &DeploymentCreate,
-    extras: &DeploymentCreateExtras,
-    problems: &mut Vec<Diagnostic>,
-) {
+fn shape(body: &DeploymentCreate, extras: &DeploymentCreateExtras, problems: &mut Vec<Diagnostic>) {
     let mode = &body.mode;
     let rolls_back = mode == "rollback";
     let edited = !extras.operations.is_empty() || extras.base != Base::Empty;
@@ -182,19 +181,27 @@ pub(super) fn recipient(
                 "Invalid recipient",
                 format!("`{shown}` is not a public key of age.{advice}"),
             )
-            .v1(format!("{field}: failed to parse '{shown}' as age public key")),
+            .v1(format!(
+                "{field}: failed to parse '{shown}' as age public key"
+            )),
         );
         return;
     }
-    merge(into, RecipientSpec {
-        recipient: text,
-        age_file: reader.age_file,
-    });
+    merge(
+        into,
+        RecipientSpec {
+            recipient: text,
+            age_file: reader.age_file,
+        },
+    );
 }
 
 /// Adds a reader once.
 pub(super) fn merge(into: &mut Vec<RecipientSpec>, reader: RecipientSpec) {
-    match into.iter_mut().find(|known| known.recipient == reader.recipient) {
+    match into
+        .iter_mut()
+        .find(|known| known.recipient == reader.recipient)
+    {
         Some(known) => known.age_file |= reader.age_file,
         None => into.push(reader),
     }
@@ -262,7 +269,10 @@ mod tests {
             rollback_to_deployment_id: Some("x".into()),
             ..DeploymentCreate::default()
         };
-        assert_eq!(check(&rollback).ok().map(|checked| checked.mode), Some(Mode::Rollback));
+        assert_eq!(
+            check(&rollback).ok().map(|checked| checked.mode),
+            Some(Mode::Rollback)
+        );
     }
 
     #[test]

@@ -127,7 +127,13 @@ async fn unknown(store: &Store, org: &str, id: &str) -> Error {
     let stored = store
         .runner_list(org, &crate::store::objects::Paging::ALL)
         .await
-        .map(|listed| listed.items.into_iter().map(|runner| runner.id).collect::<Vec<_>>())
+        .map(|listed| {
+            listed
+                .items
+                .into_iter()
+                .map(|runner| runner.id)
+                .collect::<Vec<_>>()
+        })
         .unwrap_or_default();
     let mut known: Vec<&str> = stored.iter().map(String::as_str).collect();
     known.extend([LOCAL, PROCESS]);
@@ -141,13 +147,19 @@ async fn unknown(store: &Store, org: &str, id: &str) -> Error {
     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     Error::Invalid(vec![Diagnostic::error(
         "Unknown runner",
-        format!("There is no runner `{id}`.{meant} Available are {}.", known.join(", ")),
+        format!(
+            "There is no runner `{id}`.{meant} Available are {}.",
+            known.join(", ")
+        ),
         Place::at(Document::Request, "/windlass/runner"),
     )])
 }
 
 fn kind(configuration: &Map<String, Value>) -> &str {
-    configuration.get("type").and_then(Value::as_str).unwrap_or("")
+    configuration
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or("")
 }
 
 fn without_type(configuration: &Map<String, Value>) -> Value {
@@ -166,8 +178,12 @@ pub(super) fn launch(runner: &RunnerOffer) -> Result<Launch, Error> {
         ))
     };
     match kind(&runner.runner_configuration) {
-        "docker" => serde_json::from_value(settings).map(Launch::Docker).map_err(damaged),
-        "process" => serde_json::from_value(settings).map(Launch::Process).map_err(damaged),
+        "docker" => serde_json::from_value(settings)
+            .map(Launch::Docker)
+            .map_err(damaged),
+        "process" => serde_json::from_value(settings)
+            .map(Launch::Process)
+            .map_err(damaged),
         other => Err(Error::Conflict(format!(
             "the runner `{}` is of type `{other}`, which this version stores but cannot run; use a runner of type \
              `docker` or `process`, for example with the reserved runner `{LOCAL}`",
@@ -232,7 +248,11 @@ pub(super) fn state_place(runner: &RunnerOffer, instance: &str) -> Result<StateP
     Ok(StatePlace {
         kind: kind.to_owned(),
         settings: map(without_type(storage)),
-        instance: if kind == "local" { instance.to_owned() } else { String::new() },
+        instance: if kind == "local" {
+            instance.to_owned()
+        } else {
+            String::new()
+        },
     })
 }
 
@@ -290,7 +310,10 @@ mod tests {
 
     #[test]
     fn a_type_that_cannot_run_yet_says_so() {
-        let error = launch(&runner(json!({"type": "kubernetes"}), json!({"type": "local"})));
+        let error = launch(&runner(
+            json!({"type": "kubernetes"}),
+            json!({"type": "local"}),
+        ));
         let text = error.expect_err("refused").to_string();
         assert!(text.contains("`kubernetes`"), "{text}");
     }

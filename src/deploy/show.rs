@@ -2,9 +2,9 @@
 
 use crate::model::phase::{Outcome, Phase, Step};
 use crate::runner::event::Finished;
-use crate::store::{Store, StoreError, clock};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{Connection, rows};
+use crate::store::{Store, StoreError, clock};
 use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic};
 
 /// v1's three values.

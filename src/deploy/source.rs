@@ -36,7 +36,8 @@ impl Service {
                 "`{claimed}` is not a digest. It must be `sha256:` and 64 lower-case hexadecimal digits."
             )));
         }
-        let code = Code::from_tar(tar).map_err(|error| refused(format!("The module code was not taken: {error}.")))?;
+        let code = Code::from_tar(tar)
+            .map_err(|error| refused(format!("The module code was not taken: {error}.")))?;
         let digest = code.digest();
         if digest != claimed {
             return Err(refused(format!(

@@ -54,11 +54,17 @@ impl Service {
         let Some(place) = place.filter(|place| place.lease_run.is_none()) else {
             return Ok(Looked::Gone);
         };
-        let offer: Option<Offer> = self.store.document(&mut reading, &row.id, Kind::Offer).await?;
+        let offer: Option<Offer> = self
+            .store
+            .document(&mut reading, &row.id, Kind::Offer)
+            .await?;
         let compiled = match &offer {
             // An attempt that was given back: nothing happened in between.
             Some(_) if row.attempt > 0 => Ok(None),
-            Some(offer) => self.compile_again(&mut reading, &row, &place, offer).await.map(Some),
+            Some(offer) => self
+                .compile_again(&mut reading, &row, &place, offer)
+                .await
+                .map(Some),
             None => Err(Error::Internal("its catalogue is missing".to_owned())),
         };
         drop(reading);
@@ -80,7 +86,8 @@ impl Service {
                 let message = format!("it no longer compiles: {}", in_words(&error));
                 let class = Some(FailureClass::ConfigInvalid);
                 let uuid = row.env_uuid.clone();
-                self.end(&mut writing, row, Outcome::Failed, class, &message).await?;
+                self.end(&mut writing, row, Outcome::Failed, class, &message)
+                    .await?;
                 self.advance_deletion(&mut writing, &uuid).await?;
                 writing.commit().await?;
                 return Ok(Looked::Gone);
@@ -99,7 +106,9 @@ impl Service {
         row.step = Step::Starting;
         if let Some(plan) = &compiled {
             self.save_plan(&mut writing, &row.id, plan).await?;
-            self.store.document_save(&mut writing, &row.id, Kind::Offer, &plan.slice).await?;
+            self.store
+                .document_save(&mut writing, &row.id, Kind::Offer, &plan.slice)
+                .await?;
             row.workloads = plan.metrics.num_workloads;
             row.nodes = plan.metrics.num_resource_nodes;
             row.bundle_digest = Some(plan.bundle.digest.clone());
@@ -141,11 +150,15 @@ impl Service {
         runners::same_place(place.state.as_ref(), &wanted, &offer.runner.id)?;
         let state = place.state_deployment.as_deref();
         let previous = self.state_baseline(connection, state).await?;
-        let stored: Option<serde_json::Value> =
-            self.store.document(connection, &row.id, Kind::Manifest).await?;
+        let stored: Option<serde_json::Value> = self
+            .store
+            .document(connection, &row.id, Kind::Manifest)
+            .await?;
         let mut manifest = stored.unwrap_or_else(empty_manifest);
-        let request: Option<DeploymentCreate> =
-            self.store.document(connection, &row.id, Kind::Request).await?;
+        let request: Option<DeploymentCreate> = self
+            .store
+            .document(connection, &row.id, Kind::Request)
+            .await?;
         let extras = request
             .as_ref()
             .and_then(|request| request.windlass.clone())
@@ -153,21 +166,33 @@ impl Service {
         if let Some(request) = &request
             && extras.base == Base::Last
             && request.manifest.is_none()
-            && !matches!(row.mode, Mode::Rollback | Mode::RollbackPlan | Mode::Destroy)
+            && !matches!(
+                row.mode,
+                Mode::Rollback | Mode::RollbackPlan | Mode::Destroy
+            )
         {
             let found = environments::find_by_uuid(connection, &row.env_uuid).await?;
             let Some((org, environment)) = found else {
                 return Err(Error::Conflict("environment not found".to_owned()));
             };
             let base = self
-                .base(connection, &org, &environment, &Base::Last, state, When::Claimed)
+                .base(
+                    connection,
+                    &org,
+                    &environment,
+                    &Base::Last,
+                    state,
+                    When::Claimed,
+                )
                 .await?;
             manifest = edited(request, base)?.manifest;
         }
         let target = match &row.rollback_to {
-            Some(id) => Some(self.baseline(connection, id).await?.ok_or_else(|| {
-                Error::Conflict(format!("deployment '{id}' not found"))
-            })?),
+            Some(id) => Some(
+                self.baseline(connection, id)
+                    .await?
+                    .ok_or_else(|| Error::Conflict(format!("deployment '{id}' not found")))?,
+            ),
             None => None,
         };
         let ask = Ask {
@@ -189,7 +214,9 @@ impl Service {
         connection: &mut Connection,
         row: &rows::Deployment,
     ) -> Result<Assignment, Error> {
-        let missing = |what: &str| Error::Internal(format!("the {what} of deployment `{}` is missing", row.id));
+        let missing = |what: &str| {
+            Error::Internal(format!("the {what} of deployment `{}` is missing", row.id))
+        };
         let bundle: StoredBundle = self
             .store
             .document(connection, &row.id, Kind::Bundle)

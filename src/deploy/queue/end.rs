@@ -33,22 +33,26 @@ impl Service {
             RunEnd::Finished => {
                 let message = "the runner ended without saying how";
                 let class = Some(FailureClass::Lost);
-                self.end(&mut writing, row, Outcome::Lost, class, message).await?;
+                self.end(&mut writing, row, Outcome::Lost, class, message)
+                    .await?;
             }
             RunEnd::Died {
                 outcome,
                 failure_class,
                 message,
             } => {
-                self.end(&mut writing, row, outcome, Some(failure_class), &message).await?;
+                self.end(&mut writing, row, outcome, Some(failure_class), &message)
+                    .await?;
             }
             RunEnd::NeverBegan { .. } if row.cancel => {
-                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled").await?;
+                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled")
+                    .await?;
             }
             RunEnd::NeverBegan { message } if row.failures + 1 >= TRIES => {
                 let message = format!("the runner did not begin in {TRIES} attempts: {message}");
                 let class = Some(FailureClass::StartFailed);
-                self.end(&mut writing, row, Outcome::Failed, class, &message).await?;
+                self.end(&mut writing, row, Outcome::Failed, class, &message)
+                    .await?;
             }
             RunEnd::NeverBegan { message } => {
                 self.give_back(&mut writing, row, &message).await?;
@@ -130,8 +134,10 @@ impl Service {
         row: &rows::Deployment,
         finished: &Finished,
     ) -> Result<String, Error> {
-        let diagnostics: Option<Vec<RunDiagnostic>> =
-            self.store.document(connection, &row.id, Kind::Diagnostics).await?;
+        let diagnostics: Option<Vec<RunDiagnostic>> = self
+            .store
+            .document(connection, &row.id, Kind::Diagnostics)
+            .await?;
         let error = diagnostics
             .unwrap_or_default()
             .into_iter()
@@ -147,11 +153,14 @@ impl Service {
         };
         match row.phase {
             Phase::Ended { .. } => {
-                return Err(Error::Conflict(format!("deployment '{id}' has already completed")));
+                return Err(Error::Conflict(format!(
+                    "deployment '{id}' has already completed"
+                )));
             }
             Phase::Queued => {
                 let uuid = row.env_uuid.clone();
-                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled").await?;
+                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled")
+                    .await?;
                 self.advance_deletion(&mut writing, &uuid).await?;
             }
             Phase::Running { .. } => {
@@ -166,13 +175,15 @@ impl Service {
 
 /// What may be said in clear about a failure.
 fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagnostic>) -> String {
-    let class = finished.failure_class.map_or_else(
-        || rows::word(&finished.outcome),
-        |class| rows::word(&class),
-    );
+    let class = finished
+        .failure_class
+        .map_or_else(|| rows::word(&finished.outcome), |class| rows::word(&class));
     let how_to_read = match row.log_recipients.is_empty() {
         true => "No log was kept, because no recipient was given.".to_owned(),
-        false => format!("What the engine said is sealed in the log: `windlass logs {}` reads it.", row.id),
+        false => format!(
+            "What the engine said is sealed in the log: `windlass logs {}` reads it.",
+            row.id
+        ),
     };
     let Some(error) = error.filter(|error| error.module_id.is_some()) else {
         let message = match finished.message.is_empty() {
@@ -181,7 +192,10 @@ fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagn
         };
         return format!("runner failed with code {class}: {message}{how_to_read}");
     };
-    let resource = error.resource.as_ref().map(crate::model::ResourceKey::short);
+    let resource = error
+        .resource
+        .as_ref()
+        .map(crate::model::ResourceKey::short);
     let module = error.module_id.as_deref().unwrap_or_default();
     let action = class.split('_').next().unwrap_or_default();
     let summary = match &resource {

@@ -23,7 +23,10 @@ impl Service {
         let mut sealed: [Option<u64>; 2] = [None, None];
         let mut finished = None;
         let before = row.clone();
-        for event in events.into_iter().filter(|event| event.seq > attempt.last_seq) {
+        for event in events
+            .into_iter()
+            .filter(|event| event.seq > attempt.last_seq)
+        {
             if event.run != key.run || event.attempt != key.attempt || event.seq <= last {
                 continue;
             }
@@ -43,7 +46,11 @@ impl Service {
             };
             match event.kind {
                 Kind::Accepted { bundle_digest } => {
-                    if before.bundle_digest.as_ref().is_some_and(|ours| *ours != bundle_digest) {
+                    if before
+                        .bundle_digest
+                        .as_ref()
+                        .is_some_and(|ours| *ours != bundle_digest)
+                    {
                         tracing::warn!(run = %key, "the runner verified another bundle");
                     }
                 }
@@ -90,7 +97,10 @@ impl Service {
                 Kind::Finished(said) => finished = Some(said),
             }
         }
-        for (stream, number) in [StreamName::Logs, StreamName::Outputs].into_iter().zip(sealed) {
+        for (stream, number) in [StreamName::Logs, StreamName::Outputs]
+            .into_iter()
+            .zip(sealed)
+        {
             if let Some(last) = number {
                 let what = What::Sealed {
                     stream,
@@ -117,7 +127,9 @@ impl Service {
         mut row: rows::Deployment,
         finished: Finished,
     ) -> Result<(), Error> {
-        self.store.document_save(writing, &row.id, Document::Finished, &finished).await?;
+        self.store
+            .document_save(writing, &row.id, Document::Finished, &finished)
+            .await?;
         if let Some(lock_file) = &finished.lock_file
             && let Some(mut place) = places::find(writing, &row.env_uuid).await?
         {
@@ -148,7 +160,14 @@ impl Service {
             false => self.status_message(writing, &row, &finished).await?,
         };
         row.step = Step::Saving;
-        self.end(writing, row, finished.outcome, finished.failure_class, &message).await?;
+        self.end(
+            writing,
+            row,
+            finished.outcome,
+            finished.failure_class,
+            &message,
+        )
+        .await?;
         Ok(())
     }
 }
