@@ -197,7 +197,7 @@ fn planned_and_real_outputs_are_read() {
         assert!(planned.outputs_changed, "{engine}");
         assert_eq!(
             serde_json::Value::Object(planned.workloads),
-            serde_json::json!({"web": document::UNKNOWN}),
+            serde_json::json!({"web": {"host": document::UNKNOWN, "id": document::UNKNOWN}}),
             "{engine}"
         );
     }

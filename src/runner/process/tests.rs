@@ -1,0 +1,172 @@
+use super::*;
+use crate::runner::event::Kind;
+use crate::runner::job::{Action, Deadlines, Job};
+use crate::wire::runners::{EnvironmentValue, ProcessConfiguration};
+
+/// A supervisor of a few lines of shell: enough to see what a launcher does with one.
+fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = dir.join("supervisor");
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\nwhile [ \"$1\" != --spool ]; do shift; done\nspool=$2\n{script}\n"),
+    )
+    .expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    ProcessLauncher::with_program(
+        HostSettings {
+            data_dir: dir.join("data"),
+            instance: "i".into(),
+            mirror: None,
+            docker_host: None,
+            mount_allow: Vec::new(),
+            engines: BTreeMap::from([("opentofu".to_owned(), PathBuf::from("/bin/sh"))]),
+            parallel: 1,
+        },
+        program,
+    )
+}
+
+fn assignment() -> Assignment {
+    let key = RunKey {
+        run: "0190".into(),
+        attempt: 1,
+    };
+    Assignment {
+        key: key.clone(),
+        env_uuid: "env".into(),
+        job: Job {
+            version: 1,
+            run: key.run,
+            attempt: key.attempt,
+            deployment: "d".into(),
+            action: Action::Deploy,
+            files: BTreeMap::new(),
+            bundle_digest: "sha256:".into(),
+            labels: BTreeMap::new(),
+            engine: Some("opentofu".into()),
+            local_state: true,
+            environment: BTreeMap::new(),
+            allow_downloads: false,
+            log_recipients: Vec::new(),
+            output_recipients: Vec::new(),
+            log_level: "info".into(),
+            deadlines: Deadlines::default(),
+            unsealed: false,
+        },
+        launch: Launch::Process(ProcessConfiguration::default()),
+    }
+}
+
+const EVENT: &str = r#"{\"v\":1,\"run\":\"0190\",\"attempt\":1,\"seq\":'$n',\"at_us\":0,\"kind\":{\"step\":\"init\"}}"#;
+
+fn say(numbers: &str) -> String {
+    let event = EVENT.replace("\\\"", "\"");
+    format!("for n in {numbers}; do echo '{event}' >> $spool/events.jsonl; done")
+}
+
+async fn all(launcher: &ProcessLauncher, handle: &Handle, after: u64) -> (Vec<u64>, Exit) {
+    let (sender, mut events) = tokio::sync::mpsc::channel(8);
+    let key = assignment().key;
+    let (exit, seqs) = tokio::join!(launcher.observe(&key, handle, after, sender), async {
+        let mut seqs = Vec::new();
+        while let Some(batch) = events.recv().await {
+            assert!(
+                batch
+                    .iter()
+                    .all(|event| matches!(event.kind, Kind::Step(_)))
+            );
+            seqs.extend(batch.iter().map(|event| event.seq));
+        }
+        seqs
+    });
+    (seqs, exit.expect("observed"))
+}
+
+#[tokio::test]
+async fn the_job_goes_in_and_the_events_come_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = format!("cat > $spool/job\n{}\nexit 1", say("1 2 3"));
+    let launcher = launcher(dir.path(), &script);
+    let mut assignment = assignment();
+    assignment.launch = Launch::Process(ProcessConfiguration {
+        engine: None,
+        environment: BTreeMap::from([(
+            "TOKEN".to_owned(),
+            EnvironmentValue::Literal("s3cret".into()),
+        )]),
+    });
+    let handle = launcher
+        .ensure(&assignment, &|_| {})
+        .await
+        .expect("started");
+    assert_eq!(
+        launcher.ensure(&assignment, &|_| {}).await.expect("known"),
+        handle,
+        "a second call finds the first one's process"
+    );
+    launcher.give(&assignment, &handle).await.expect("given");
+    let (seqs, exit) = all(&launcher, &handle, 0).await;
+    assert_eq!(seqs, [1, 2, 3]);
+    assert_eq!(exit.code, Some(1));
+    let spool = launcher.spool(&assignment.key);
+    let job: Job =
+        serde_json::from_slice(&std::fs::read(spool.join("job")).expect("there")).expect("a job");
+    assert_eq!(job.environment["TOKEN"], "s3cret");
+
+    // Another process adopts it: all is in the spool.
+    let other = ProcessLauncher::with_program(launcher.settings.clone(), "/nonexistent".into());
+    let (seqs, exit) = all(&other, &handle, 2).await;
+    assert_eq!(seqs, [3]);
+    assert!(exit.vanished);
+    other
+        .remove(&assignment.key, Some(&handle))
+        .await
+        .expect("removed");
+    assert!(!spool.exists());
+}
+
+#[tokio::test]
+async fn a_supervisor_without_a_job_is_removed_and_started_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = launcher(dir.path(), "cat > /dev/null");
+    let assignment = assignment();
+    let old = first.ensure(&assignment, &|_| {}).await.expect("started");
+    drop(first);
+    let second = launcher(dir.path(), &format!("cat > /dev/null\n{}", say("1")));
+    let new = second.ensure(&assignment, &|_| {}).await.expect("started");
+    assert_ne!(old, new);
+    second.give(&assignment, &new).await.expect("given");
+    assert_eq!(all(&second, &new, 0).await.0, [1]);
+    second
+        .remove(&assignment.key, Some(&new))
+        .await
+        .expect("removed");
+}
+
+#[tokio::test]
+async fn state_elsewhere_and_a_missing_variable_are_refused_before_anything_starts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let launcher = launcher(dir.path(), "exit 0");
+    let mut elsewhere = assignment();
+    elsewhere.job.local_state = false;
+    let refused = launcher
+        .ensure(&elsewhere, &|_| {})
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.class, FailureClass::ConfigInvalid);
+    let mut lacking = assignment();
+    lacking.launch = Launch::Process(ProcessConfiguration {
+        engine: None,
+        environment: BTreeMap::from([(
+            "A".to_owned(),
+            EnvironmentValue::FromEnv("WINDLASS_NEVER_SET".into()),
+        )]),
+    });
+    let refused = launcher
+        .ensure(&lacking, &|_| {})
+        .await
+        .expect_err("refused");
+    assert!(refused.message.contains("WINDLASS_NEVER_SET"), "{refused}");
+    assert!(!launcher.spool(&lacking.key).exists());
+}
