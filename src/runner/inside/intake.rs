@@ -8,6 +8,7 @@ use std::path::{Component, Path};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use crate::hcl::Bundle;
 use crate::model::phase::FailureClass;
 use crate::runner::job::{Job, PROTOCOL};
 
@@ -17,9 +18,6 @@ const MAX_JOB: u64 = 192 * 1024 * 1024;
 const MAX_FILES: usize = 64 * 1024 * 1024;
 /// How many files.
 const MAX_COUNT: usize = 10_000;
-/// Where providers are pinned; not part of the bundle's digest, it changes without the bundle.
-pub(crate) const LOCK_FILE: &str = ".terraform.lock.hcl";
-
 /// What came over standard input.
 pub(crate) enum Intake {
     /// Nothing, or not all of it: the sender died. The attempt never began.
@@ -131,33 +129,14 @@ fn files(job: &Job) -> Result<BTreeMap<String, Vec<u8>>, String> {
     if !files.contains_key("main.tf") {
         return Err("the bundle has no `main.tf`".to_owned());
     }
-    let found = digest(&files);
-    if found != job.bundle_digest {
+    let bundle = Bundle::new(files);
+    if bundle.digest != job.bundle_digest {
         return Err(format!(
-            "the bundle has the digest `{found}` where `{}` was announced",
-            job.bundle_digest
+            "the bundle has the digest `{}` where `{}` was announced",
+            bundle.digest, job.bundle_digest
         ));
     }
-    Ok(files)
-}
-
-/// The digest of a bundle, as the compiler makes it.
-fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
-    use sha2::Digest as _;
-    use std::fmt::Write as _;
-    let mut hash = sha2::Sha256::new();
-    hash.update(b"windlass bundle 1\n");
-    for (path, content) in files.iter().filter(|(path, _)| *path != LOCK_FILE) {
-        for part in [path.as_bytes(), content] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-    }
-    let mut text = String::from("sha256:");
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    Ok(bundle.files)
 }
 
 fn check_path(path: &str) -> Result<(), &'static str> {
@@ -221,7 +200,7 @@ mod tests {
             .collect();
         serde_json::json!({
             "version": PROTOCOL, "run": "r", "attempt": 1, "deployment": "d", "action": "deploy",
-            "files": encoded, "bundle_digest": announced.map_or_else(|| digest(&plain), str::to_owned),
+            "files": encoded, "bundle_digest": announced.map_or_else(|| Bundle::new(plain.clone()).digest, str::to_owned),
             "labels": {}, "engine": null, "local_state": true, "environment": {"SECRET": "s3cret"},
             "allow_downloads": false, "log_recipients": [], "output_recipients": [], "log_level": "info",
             "deadlines": crate::runner::job::Deadlines::default(),

@@ -19,6 +19,7 @@ fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
             instance: "i".into(),
             mirror: None,
             docker_host: None,
+            binary: None,
             mount_allow: Vec::new(),
             engines: BTreeMap::from([("opentofu".to_owned(), PathBuf::from("/bin/sh"))]),
             parallel: 1,
