@@ -169,9 +169,12 @@ impl fmt::Debug for Identity {
 /// Reads the 32 bytes behind the prefix `wanted`.
 fn decode(text: &str, wanted: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let is = |prefix: &str| {
-        text.get(..prefix.len() + 1).is_some_and(|start| {
-            start[..prefix.len()].eq_ignore_ascii_case(prefix) && start.ends_with('1')
-        })
+        // On bytes: a text of any alphabet may come in.
+        text.as_bytes()
+            .split_at_checked(prefix.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(prefix.as_bytes()) && rest.first() == Some(&b'1')
+            })
     };
     let (public, secret) = (is(PUBLIC), is(SECRET));
     if secret && wanted == PUBLIC {
@@ -264,6 +267,7 @@ mod tests {
         assert_eq!(recipient(&mistyped), KeyError::Text);
         assert_eq!(recipient(""), KeyError::Text);
         assert_eq!(recipient("ägë1"), KeyError::Text);
+        assert_eq!(recipient("!0AAେ"), KeyError::Text);
         assert_eq!(recipient(&PUBLIC_TEXT[..40]), KeyError::Text);
         assert_eq!(recipient(SECRET_TEXT), KeyError::PrivateGiven);
         assert_eq!(

@@ -15,13 +15,12 @@ fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program is installed");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input)
-        .expect("the program reads its input");
-    let output = child.wait_with_output().expect("the program ends");
+    let mut stdin = child.stdin.take().expect("piped");
+    let output = std::thread::scope(|scope| {
+        // Beside reading the output: a pipe holds 64 KiB.
+        scope.spawn(move || stdin.write_all(input).expect("the program reads its input"));
+        child.wait_with_output().expect("the program ends")
+    });
     if output.status.success() {
         Ok(output.stdout)
     } else {

@@ -186,8 +186,55 @@ fn the_runner_reads_its_own_frames_again() {
     assert_eq!(sealer.number(), 2);
 }
 
-/// RFC 9180's accompanying vectors, entry mode 0, kem 32, kdf 1, aead 2: the ephemeral key is the test's, so
-/// only opening can be checked; sealing is checked by opening what we sealed.
+/// Gives the bytes that the vectors use for the ephemeral key.
+struct Ephemeral(Vec<u8>);
+
+impl hpke::rand_core::TryRng for Ephemeral {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("only bytes are drawn")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        unreachable!("only bytes are drawn")
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl hpke::rand_core::TryCryptoRng for Ephemeral {}
+
+#[test]
+fn hpke_seals_the_vectors_of_rfc_9180() {
+    let public = hex("430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c");
+    let (enc, sealed) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(
+        &OpModeS::Base,
+        &<Kem as hpke::Kem>::PublicKey::from_bytes(&public).expect("a key"),
+        &hex("4f6465206f6e2061204772656369616e2055726e"),
+        &hex("4265617574792069732074727574682c20747275746820626561757479"),
+        &hex("436f756e742d30"),
+        &mut Ephemeral(hex(
+            "2cd7c601cefb3d42a62b04b7a9041494c06c7843818e0ce28a8f704ae7ab20f9",
+        )),
+    )
+    .expect("seals");
+    assert_eq!(
+        enc.to_bytes().as_slice(),
+        hex("6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256")
+    );
+    assert_eq!(
+        sealed,
+        hex(
+            "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"
+        )
+    );
+}
+
+/// The vectors that accompany RFC 9180, entry mode 0, kem 32, kdf 1, aead 2.
 #[test]
 fn hpke_opens_the_vectors_of_rfc_9180() {
     let secret = hex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d");
