@@ -1,2 +1,5 @@
-//! Parses, runs, prints one error, returns the exit code.
-fn main() {}
+//! Parses, runs, prints one error, returns the exit code: all of it in `cli`, so that tests can reach it.
+
+fn main() -> std::process::ExitCode {
+    windlass::main()
+}

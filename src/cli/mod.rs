@@ -1,1 +1,383 @@
-//! Stub, replaced by its owner.
+//! The terminal door, and the wiring: every command, and the process that carries deployments on.
+//!
+//! Each command is a file with its arguments and `run`. Commands speak `wire` types through
+//! [`client::Client`], also in local mode; only [`print`] prints; [`exit`] knows the exit codes.
+//! Start at [`Command`], the table of contents.
+
+mod ask;
+mod client;
+mod config;
+mod create;
+mod delete;
+mod deploy;
+mod exit;
+mod files;
+mod get;
+mod graph;
+mod input;
+mod keys;
+mod kinds;
+mod local;
+mod logs;
+mod outputs;
+mod print;
+mod rollback;
+mod sealed;
+mod settings;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use tokio::sync::OnceCell;
+
+use self::client::Client;
+use self::exit::{Advised, Exit, Findings, Told};
+use self::settings::{Flags, Settings};
+use crate::wire::deployments::Deployment;
+
+/// Manifests to applied infrastructure, sealed end to end
+///
+/// Windlass expands a manifest into a resource graph, picks a module for every resource by rules,
+/// compiles the graph for OpenTofu or Terraform, and applies it in an isolated runner. Outputs and
+/// logs can be read by nobody but you.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "windlass",
+    bin_name = "windlass",
+    version,
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Start here:\n  windlass demo                                          see it work\n  windlass apply -f DIR                                  say what the platform offers\n  windlass deploy PROJECT ENV manifest.yaml --dry-run    see what a manifest becomes\n\nExit codes: 0 done; 1 any error; 130 interrupted; with --detailed-exitcode: 0 nothing to change, 2 changes."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// Say what happens inside
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    debug: bool,
+    /// The organisation
+    #[arg(long, global = true, value_name = "ID", help_heading = "Everywhere")]
+    org: Option<String>,
+    /// Where local mode keeps everything
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    data_dir: Option<PathBuf>,
+    /// Print results, warnings and errors only
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// Everything Windlass does.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Deploy(Box<deploy::Deploy>),
+    Rollback(Box<rollback::Rollback>),
+    Logs(logs::Logs),
+    /// Show an object, a list, a graph, outputs
+    #[command(subcommand)]
+    Get(get::Get),
+    /// Create an object
+    #[command(subcommand)]
+    Create(create::Create),
+    /// Change an object
+    #[command(subcommand)]
+    Update(create::Update),
+    /// Remove an object; an environment with everything in it
+    #[command(subcommand)]
+    Delete(delete::Delete),
+    RenderActiveResourceGraph(graph::Render),
+    /// Settings of this client
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print a script that completes commands in your shell
+    #[command(hide = true)]
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    async fn run(self, session: &Session) -> anyhow::Result<Exit> {
+        match self {
+            Self::Deploy(it) => it.run(session).await,
+            Self::Rollback(it) => it.run(session).await,
+            Self::Logs(it) => it.run(session).await,
+            Self::Get(it) => it.run(session).await,
+            Self::Create(it) => it.run(session).await,
+            Self::Update(it) => it.run(session).await,
+            Self::Delete(it) => it.run(session).await,
+            Self::RenderActiveResourceGraph(it) => it.run(session).await,
+            Self::Config(it) => it.run(session),
+            Self::Completion { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
+                print::bytes(&script)?;
+                Ok(Exit::OK)
+            }
+        }
+    }
+}
+
+/// What a command works with: settings, and the API once it is needed.
+pub(crate) struct Session {
+    settings: Settings,
+    client: OnceCell<Client>,
+}
+
+impl Session {
+    fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            client: OnceCell::new(),
+        }
+    }
+
+    /// The API; opens the store on first use.
+    pub(crate) async fn client(&self) -> anyhow::Result<&Client> {
+        self.client.get_or_try_init(|| local::open(&self.settings)).await
+    }
+
+    /// Sees to it that somebody carries on what this command leaves.
+    pub(crate) fn ensure_worker(&self) -> anyhow::Result<()> {
+        local::ensure_worker(&self.settings)
+    }
+
+    /// The same, where a deployment is still going on.
+    pub(crate) fn ensure_worker_for(&self, deployment: &Deployment) -> anyhow::Result<()> {
+        if deployment.status == "executing" {
+            self.ensure_worker()?;
+        }
+        Ok(())
+    }
+}
+
+/// The whole program: parses, runs, prints one error, returns the exit code.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // The supervisor of a run starts thousands of times; it does not pay for the command line.
+    if args.get(1).is_some_and(|arg| arg == "inside") {
+        return crate::runner::inside::main();
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(told) => return usage(&told).into(),
+    };
+    if cli.global.quiet {
+        print::be_quiet();
+    }
+    trace(cli.global.debug);
+    match start(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => tell(&error).into(),
+    }
+}
+
+/// Help and version are answers; everything else is a mistake in usage, and exits with 1 as all errors do.
+fn usage(told: &clap::Error) -> Exit {
+    let is_answer = !told.use_stderr();
+    let _ = told.print();
+    if is_answer { Exit::OK } else { Exit::FAILED }
+}
+
+fn start(cli: Cli) -> anyhow::Result<Exit> {
+    let settings = settings::load(&Flags {
+        org: cli.global.org,
+        data_dir: cli.global.data_dir,
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let session = Session::new(settings);
+    let result = runtime.block_on(cli.command.run(&session));
+    // A question that nobody answered still waits in a thread; nothing else may be left.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints why a command failed.
+fn tell(error: &anyhow::Error) -> Exit {
+    if is_broken_pipe(error) {
+        return Exit::OK; // Who read has read enough.
+    }
+    if error.is::<Told>() {
+        return Exit::FAILED;
+    }
+    if let Some(Findings(found)) = error.downcast_ref() {
+        print::diagnostic::all(found);
+        return Exit::FAILED;
+    }
+    print::error(error);
+    if let Some(advised) = error.downcast_ref::<Advised>() {
+        print::suggestions(&advised.suggestions);
+    }
+    Exit::FAILED
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Traces go to standard error: with `--debug` ours, with `WINDLASS_LOG` whatever it says.
+fn trace(debug: bool) {
+    let wanted = ["WINDLASS_DEBUG", "PO_CLI_DEBUG"]
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|value| value == "true"));
+    let filter = match std::env::var("WINDLASS_LOG") {
+        Ok(filter) => filter,
+        Err(_) if debug || wanted => "windlass=debug".to_owned(),
+        Err(_) => "off".to_owned(),
+    };
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn parses(line: &str) {
+        let args = std::iter::once("windlass").chain(line.split_whitespace());
+        if let Err(error) = Cli::try_parse_from(args) {
+            panic!("`windlass {line}` does not parse: {error}");
+        }
+    }
+
+    #[test]
+    fn every_name_plural_and_short_form_of_the_field_works() {
+        for line in [
+            "create project p --set display_name=x",
+            "create environment p e",
+            "create env p e",
+            "create environment-type t",
+            "create et t",
+            "create env-type t",
+            "create envtype t",
+            "create environmenttype t",
+            "create resource-type r",
+            "create rt r",
+            "create resourcetype r",
+            "create module m",
+            "create mod m",
+            "create provider aws d",
+            "create mp aws d",
+            "create module-rule --no-prompt",
+            "create rule",
+            "create rl",
+            "create runner r --set-yaml @f",
+            "create runner-rule",
+            "create rrl",
+            "update project p",
+            "update env p e",
+            "update et t",
+            "update rt r",
+            "update mod m",
+            "update mp aws d",
+            "update runner r",
+            "get project p",
+            "get projects -o json",
+            "get environment p e",
+            "get environments p",
+            "get envs p",
+            "get ets",
+            "get env-types",
+            "get envtypes",
+            "get environmenttypes",
+            "get rts",
+            "get module m",
+            "get mods --type postgres",
+            "get mps --type aws",
+            "get provider aws d",
+            "get module-rule u",
+            "get rules --type t --module m",
+            "get rls",
+            "get runner r",
+            "get runners",
+            "get runner-rule u",
+            "get rrls --runner r",
+            "get dep u",
+            "get deps p e",
+            "get deployments",
+            "get manifest u",
+            "get manifest p e",
+            "get tf u -o x",
+            "get active-resource-nodes p e",
+            "get active-resources p e --graph svg",
+            "get available-resource-types p e",
+            "get available-resource-type p e t",
+            "get current-user",
+            "get outputs p e",
+            "get deployment u --graph mermaid",
+            "delete project p --delete-rules",
+            "delete environment p e --force --no-wait --delete-rules --no-prompt",
+            "delete env p e",
+            "delete et t",
+            "delete rt r",
+            "delete mod m",
+            "delete mp aws d",
+            "delete rule u",
+            "delete runner r",
+            "delete rrl u",
+            "config set-org o",
+            "config set-url http://x",
+            "config set-token t",
+            "config set-version-check disabled",
+            "config show -o json",
+            "config get",
+            "deploy p e m.yaml --no-prompt --result=- -o json",
+            "deploy p e m.yaml --output=- --format json",
+            "deploy p e deployment://HEAD --drop-workload old --set shared.db.params.size=small --no-prompt",
+            "deploy p e - --merge --drop-shared x --dry-run",
+            "deploy p e m --plan-only --skip-logs --runner-logs-level debug --runner process --detailed-exitcode --summary markdown",
+            "deploy p e m --show-logs --logs-key-file k --no-keep-key -q",
+            "rollback p e u --plan-only",
+            "logs u --key=@f --follow",
+            "render-active-resource-graph p e --result - --no-open",
+            "completion bash",
+            "--org o get projects --data-dir /d -d",
+        ] {
+            parses(line);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "deploy p e m --dry-run --plan-only",
+            "deploy p e m --show-logs --skip-logs",
+            "deploy p e m --no-wait --result x",
+            "deploy p e m --recipient age1broken",
+            "create project p --set-json {} --set-yaml {}",
+            "get projects -o xml",
+        ] {
+            let args = std::iter::once("windlass").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(args).is_err(), "{line}");
+        }
+    }
+}

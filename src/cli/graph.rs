@@ -1,0 +1,177 @@
+//! Graphs as pictures: SVG, mermaid, or a page that stands alone.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::get::{self, Out};
+use super::{Session, files, kinds, print};
+use crate::ui::{Picture, mermaid, page, svg};
+use crate::wire::deployments::{ActiveNode, DeploymentGraph};
+
+/// Forms of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PictureFormat {
+    /// A picture
+    Svg,
+    /// Text that pull requests and wikis draw
+    Mermaid,
+    /// A page that stands alone
+    Html,
+}
+
+/// What exists in an environment.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Active {
+    /// The project
+    project: String,
+    /// The environment
+    env: String,
+    /// As a picture
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    graph: Option<PictureFormat>,
+    #[command(flatten)]
+    out: Out,
+}
+
+/// Write the graph of an environment to a page and open it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Render {
+    /// The project
+    project: String,
+    /// The environment
+    env: String,
+    /// Write to this file, or - for standard output; a temporary file otherwise
+    #[arg(long, alias = "output", value_name = "FILE|-")]
+    result: Option<String>,
+    /// Do not open a browser
+    #[arg(long)]
+    no_open: bool,
+}
+
+impl Active {
+    /// Prints the graph.
+    pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
+        let found = get::active_nodes(session, &self.project, &self.env).await?;
+        let Some(format) = self.graph else {
+            print::value::print(&found["items"], self.out.out, kinds::NODE_COLUMNS)?;
+            return Ok(Exit::OK);
+        };
+        print::data(&active_picture(session, &found, &self.project, &self.env, format).await?)?;
+        Ok(Exit::OK)
+    }
+}
+
+impl Render {
+    /// Writes the page and opens it.
+    pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
+        let found = get::active_nodes(session, &self.project, &self.env).await?;
+        let page = active_picture(session, &found, &self.project, &self.env, PictureFormat::Html).await?;
+        let path = match self.result.as_deref() {
+            Some("-") => {
+                print::data(&page)?;
+                return Ok(Exit::OK);
+            }
+            Some(path) => PathBuf::from(path),
+            None => {
+                let file = tempfile::Builder::new()
+                    .prefix(&format!("windlass-{}-{}-", self.project, self.env))
+                    .suffix(".html")
+                    .tempfile()
+                    .context("could not make a temporary file")?;
+                file.into_temp_path().keep().context("could not keep the temporary file")?
+            }
+        };
+        files::write_public(&path, page.as_bytes())?;
+        print::data(&path.display().to_string())?;
+        if !self.no_open {
+            open(&path);
+        }
+        Ok(Exit::OK)
+    }
+}
+
+/// Asks the desktop to open a file; that there is none is not worth a word.
+pub(crate) fn open(path: &std::path::Path) {
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() && !cfg!(target_os = "macos") {
+        return;
+    }
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let _ = std::process::Command::new(opener)
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+}
+
+/// What exists, with why it was chosen where the deployment that made it still says so.
+async fn active_picture(
+    session: &Session,
+    found: &Value,
+    project: &str,
+    env: &str,
+    format: PictureFormat,
+) -> anyhow::Result<String> {
+    let active: Vec<ActiveNode> = serde_json::from_value(found["items"].clone())?;
+    let mut picture = Picture::of_active(&active);
+    let graph: Option<DeploymentGraph> = match get::last_deployment(session, project, env).await? {
+        Some(last) => session.client().await?.find(&format!("deployments/{}/graph", last.id)).await?,
+        None => None,
+    };
+    if let Some(graph) = &graph {
+        for node in &mut picture.nodes {
+            node.why = graph
+                .graph
+                .nodes
+                .iter()
+                .find(|other| other.id == node.id)
+                .and_then(|other| other.why.as_ref())
+                .map(|why| why.scope.clone());
+        }
+    }
+    render(
+        &picture,
+        graph.as_ref().map(|graph| &graph.graph),
+        &format!("{project}/{env}"),
+        "What exists now.",
+        format,
+    )
+}
+
+/// The graph of a deployment, with what it changed.
+pub(crate) async fn of_deployment(session: &Session, id: &str, format: PictureFormat) -> anyhow::Result<Exit> {
+    let graph: DeploymentGraph = session
+        .client()
+        .await?
+        .get(&format!("deployments/{}/graph", kinds::segment(id)))
+        .await
+        .map_err(|error| get::no_deployment(error, id, &session.settings.org))?;
+    let picture = Picture::of(&graph.graph, Some(&graph.diff));
+    let text = render(
+        &picture,
+        Some(&graph.graph),
+        &format!("Deployment {id}"),
+        "Green: added. Yellow: changed. Red: removed.",
+        format,
+    )?;
+    print::data(&text)?;
+    Ok(Exit::OK)
+}
+
+fn render(
+    picture: &Picture,
+    graph: Option<&crate::wire::deployments::Graph>,
+    title: &str,
+    subtitle: &str,
+    format: PictureFormat,
+) -> anyhow::Result<String> {
+    Ok(match format {
+        PictureFormat::Svg => svg::render(picture, title, "g"),
+        PictureFormat::Mermaid => mermaid::render(picture),
+        PictureFormat::Html => page::graph(title, subtitle, picture, graph)?,
+    })
+}

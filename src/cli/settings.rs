@@ -1,0 +1,236 @@
+//! Where the client looks for its settings: flags, then `WINDLASS_*`, then the field's `PO_*`, then
+//! the file. One checked [`Settings`]; rooms get their parts from it.
+//!
+//! Why `PO_*` is read: a pipeline written for the field's other client works unchanged.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use etcetera::BaseStrategy as _;
+use serde::{Deserialize, Serialize};
+
+/// The organisation of local mode where none is set.
+pub(crate) const DEFAULT_ORG: &str = "default";
+/// Days after which a kept key is removed.
+const DEFAULT_KEY_DAYS: u32 = 30;
+
+/// The settings file, `windlass/config.yaml` in the platform's configuration directory, 0600.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    /// Base URL of a server; absent: local mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api_url: Option<String>,
+    /// Organisation where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) default_org_id: Option<String>,
+    /// Bearer token of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    /// Accepted for compatibility; this client never asks for new versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disable_version_check: Option<bool>,
+    /// Days that kept keys live; 30 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_keys_days: Option<u32>,
+    /// Directory of providers in the engine's mirror layout, mounted read-only into runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror: Option<PathBuf>,
+    /// Host paths that runners may mount read-only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mount_allow: Vec<PathBuf>,
+    /// `opentofu` and `terraform` to the binary, for the process launcher and the image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) engines: BTreeMap<String, PathBuf>,
+    /// Runs at once; half the processors where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parallel_runs: Option<usize>,
+}
+
+/// What commands work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Base URL of a server, without a trailing `/`; `None`: local mode.
+    pub(crate) url: Option<String>,
+    /// Organisation.
+    pub(crate) org: String,
+    /// Bearer token.
+    pub(crate) token: Option<Token>,
+    /// Everything that local mode keeps.
+    pub(crate) data_dir: PathBuf,
+    /// Where the settings file is, or would be.
+    pub(crate) config_file: PathBuf,
+    /// Its content.
+    pub(crate) file: File,
+}
+
+impl Settings {
+    /// Days that kept keys live.
+    pub(crate) fn keep_keys_days(&self) -> u32 {
+        self.file.keep_keys_days.unwrap_or(DEFAULT_KEY_DAYS)
+    }
+}
+
+/// A token; never printed whole.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// The first characters, enough to tell two tokens apart.
+    pub(crate) fn masked(&self) -> String {
+        let shown: String = self.0.chars().take(4).collect();
+        if self.0.chars().count() <= 8 {
+            "…".to_owned()
+        } else {
+            format!("{shown}…")
+        }
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What flags say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    /// `--org`.
+    pub(crate) org: Option<String>,
+    /// `--data-dir`.
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Reads the environment and the file.
+pub(crate) fn load(flags: &Flags) -> anyhow::Result<Settings> {
+    let dirs = etcetera::choose_base_strategy()
+        .context("the home directory is unknown: set HOME, or WINDLASS_DATA_DIR and WINDLASS_CONFIG_FILE");
+    let env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let config_file = match env("WINDLASS_CONFIG_FILE") {
+        Some(path) => PathBuf::from(path),
+        None => match &dirs {
+            Ok(dirs) => dirs.config_dir().join("windlass").join("config.yaml"),
+            Err(_) => PathBuf::from("windlass.yaml"),
+        },
+    };
+    let default_data_dir = dirs.map(|dirs| dirs.data_dir().join("windlass"));
+    let file = read(&config_file)?;
+    resolve(flags, env, config_file, file, default_data_dir)
+}
+
+/// Decides between the four sources.
+fn resolve(
+    flags: &Flags,
+    env: impl Fn(&str) -> Option<String>,
+    config_file: PathBuf,
+    file: File,
+    default_data_dir: anyhow::Result<PathBuf>,
+) -> anyhow::Result<Settings> {
+    let first = |ours: &str, theirs: &str| env(ours).or_else(|| env(theirs));
+    let url = first("WINDLASS_URL", "PO_API_URL")
+        .or_else(|| file.api_url.clone())
+        .map(|url| url.trim_end_matches('/').to_owned())
+        .filter(|url| !url.is_empty() && url != "local");
+    let org = flags
+        .org
+        .clone()
+        .or_else(|| first("WINDLASS_ORG", "PO_ORG_ID"))
+        .or_else(|| file.default_org_id.clone())
+        .unwrap_or_else(|| DEFAULT_ORG.to_owned());
+    let token = first("WINDLASS_TOKEN", "PO_AUTH_TOKEN")
+        .or_else(|| file.token.clone())
+        .map(Token);
+    let data_dir = match flags
+        .data_dir
+        .clone()
+        .or_else(|| env("WINDLASS_DATA_DIR").map(PathBuf::from))
+    {
+        Some(dir) => dir,
+        None => default_data_dir?,
+    };
+    Ok(Settings {
+        url,
+        org,
+        token,
+        data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
+        config_file,
+        file,
+    })
+}
+
+/// Reads the file; absent means empty.
+pub(crate) fn read(path: &Path) -> anyhow::Result<File> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("failed to read configuration `{}`", path.display()));
+        }
+    };
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_yaml::from_str(&text)
+        .with_context(|| format!("failed to read configuration `{}`", path.display()))
+}
+
+/// Changes the file: read, edit, write beside it, rename. The directory is 0700, the file 0600.
+pub(crate) fn edit(path: &Path, change: impl FnOnce(&mut File)) -> anyhow::Result<()> {
+    let mut file = read(path)?;
+    change(&mut file);
+    let text = serde_yaml::to_string(&file).context("failed to write configuration")?;
+    let Some(parent) = path.parent() else {
+        bail!("`{}` has no directory", path.display());
+    };
+    super::files::private_dir(parent)?;
+    super::files::write_private(path, text.as_bytes())
+        .with_context(|| format!("failed to write configuration `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(flags: &Flags, env: &[(&str, &str)], file: File) -> Settings {
+        let find = |name: &str| {
+            env.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        resolve(flags, find, "c.yaml".into(), file, Ok("/data".into())).expect("resolves")
+    }
+
+    #[test]
+    fn flags_beat_our_variables_which_beat_the_fields_which_beat_the_file() {
+        let file = File {
+            default_org_id: Some("file".into()),
+            ..File::default()
+        };
+        let flags = Flags {
+            org: Some("flag".into()),
+            ..Flags::default()
+        };
+        let both = [("WINDLASS_ORG", "ours"), ("PO_ORG_ID", "theirs")];
+        assert_eq!(settled(&flags, &both, file.clone()).org, "flag");
+        assert_eq!(settled(&Flags::default(), &both, file.clone()).org, "ours");
+        assert_eq!(settled(&Flags::default(), &both[1..], file.clone()).org, "theirs");
+        assert_eq!(settled(&Flags::default(), &[], file).org, "file");
+        assert_eq!(settled(&Flags::default(), &[], File::default()).org, DEFAULT_ORG);
+    }
+
+    #[test]
+    fn a_url_loses_its_trailing_slash_and_local_means_none() {
+        let url = |text| settled(&Flags::default(), &[("PO_API_URL", text)], File::default()).url;
+        assert_eq!(url("https://a.example/"), Some("https://a.example".into()));
+        assert_eq!(url("local"), None);
+    }
+
+    #[test]
+    fn a_token_is_never_shown_whole() {
+        assert_eq!(Token("SU-0123456789".into()).masked(), "SU-0…");
+        assert_eq!(Token("short".into()).masked(), "…");
+        assert_eq!(format!("{:?}", Token("SU-0123456789".into())), "Token(…)");
+    }
+}
