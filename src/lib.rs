@@ -81,3 +81,5 @@ mod wire;
 
 #[doc(hidden)]
 pub use self::seal::Exercise as SealExercise;
+
+pub use self::cli::main;

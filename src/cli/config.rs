@@ -28,7 +28,7 @@ pub(crate) enum Config {
     /// Accepted for compatibility: this client never asks for new versions
     SetVersionCheck {
         /// enable or disable
-        #[arg(value_parser = switch)]
+        #[arg(value_name = "enable|disable", value_parser = switch, action = clap::ArgAction::Set)]
         state: bool,
     },
     /// Print the settings in effect; the token is masked

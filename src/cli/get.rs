@@ -525,16 +525,20 @@ pub(crate) async fn active_nodes(session: &Session, project: &str, env: &str) ->
             ("env_id", Some(env.to_owned())),
         ],
     );
-    client.get(&path).await.map_err(|error| {
-        if error.refused(404).is_some() {
-            return Advised::new(
-                format!("nothing was deployed to '{project}/{env}' yet"),
-                [format!("windlass deploy {project} {env} manifest.yaml")],
-            )
-            .into();
+    match client.get(&path).await {
+        Ok(nodes) => Ok(nodes),
+        Err(error) if error.refused(404).is_some() => {
+            // Never deployed to, or no such environment: only the latter is a mistake.
+            let ids = [project.to_owned(), env.to_owned()];
+            client
+                .get::<Value>(&kinds::ENVIRONMENT.item(&ids))
+                .await
+                .map_err(|error| explain(error, &kinds::ENVIRONMENT, &ids, client.org(), Doing::Get))?;
+            print::note(format!("Nothing was deployed to {project}/{env} yet."));
+            Ok(json!({"items": []}))
         }
-        error.into()
-    })
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Available types, each with its options in words for the table.

@@ -4,6 +4,7 @@
 //! [`client::Client`], also in local mode; only [`print`] prints; [`exit`] knows the exit codes.
 //! Start at [`Command`], the table of contents.
 
+mod apply;
 mod ask;
 mod client;
 mod config;
@@ -82,6 +83,7 @@ struct Global {
 /// Everything Windlass does.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Apply(apply::Apply),
     Deploy(Box<deploy::Deploy>),
     Rollback(Box<rollback::Rollback>),
     Logs(logs::Logs),
@@ -113,6 +115,7 @@ enum Command {
 impl Command {
     async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         match self {
+            Self::Apply(it) => it.run(session).await,
             Self::Deploy(it) => it.run(session).await,
             Self::Rollback(it) => it.run(session).await,
             Self::Logs(it) => it.run(session).await,
@@ -135,25 +138,32 @@ impl Command {
 /// What a command works with: settings, and the API once it is needed.
 pub(crate) struct Session {
     settings: Settings,
-    client: OnceCell<Client>,
+    local: OnceCell<local::Local>,
 }
 
 impl Session {
     fn new(settings: Settings) -> Self {
         Self {
             settings,
-            client: OnceCell::new(),
+            local: OnceCell::new(),
         }
     }
 
     /// The API; opens the store on first use.
     pub(crate) async fn client(&self) -> anyhow::Result<&Client> {
-        self.client.get_or_try_init(|| local::open(&self.settings)).await
+        Ok(&self.local().await?.client)
+    }
+
+    async fn local(&self) -> anyhow::Result<&local::Local> {
+        self.local.get_or_try_init(|| local::open(&self.settings)).await
     }
 
     /// Sees to it that somebody carries on what this command leaves.
     pub(crate) fn ensure_worker(&self) -> anyhow::Result<()> {
-        local::ensure_worker(&self.settings)
+        match self.local.get() {
+            Some(local) => local::ensure_worker(local, &self.settings),
+            None => Ok(()), // Nothing was opened, so nothing was left.
+        }
     }
 
     /// The same, where a deployment is still going on.
@@ -170,7 +180,7 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // The supervisor of a run starts thousands of times; it does not pay for the command line.
     if args.get(1).is_some_and(|arg| arg == "inside") {
-        return crate::runner::inside::main();
+        return ExitCode::FAILURE;
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

@@ -37,6 +37,9 @@ pub(crate) struct File {
     /// Directory of providers in the engine's mirror layout, mounted read-only into runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mirror: Option<PathBuf>,
+    /// Whether the engine may download providers that the mirror lacks; true where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allow_downloads: Option<bool>,
     /// Host paths that runners may mount read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mount_allow: Vec<PathBuf>,

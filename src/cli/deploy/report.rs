@@ -96,6 +96,9 @@ pub(crate) fn failure(deployment: &Deployment) -> String {
         print::BAD.bold(),
         format!("Deployment {} failed: {}", deployment.id, reason(deployment)),
     );
+    if let Some(class) = deployment.windlass.as_ref().and_then(|extras| extras.failure_class) {
+        let _ = write!(text, " ({})", class_name(class));
+    }
     for diagnostic in diagnostics(deployment) {
         let _ = write!(text, "\n  {}", place(diagnostic));
     }
@@ -155,6 +158,14 @@ fn class_words(class: FailureClass) -> &'static str {
     }
 }
 
+/// The class as on the wire, for those who search for it.
+fn class_name(class: FailureClass) -> String {
+    serde_json::to_value(class)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
 /// What can be done about a failure.
 fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String> {
     let Some(extras) = &deployment.windlass else {
@@ -166,7 +177,7 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
             advice.push("start Docker, or run without a container: add --runner process".to_owned());
         }
         Some(FailureClass::EngineMissing) => {
-            advice.push(super::super::demo::INSTALL_ENGINE.to_owned());
+            advice.push("install OpenTofu".to_owned());
         }
         Some(FailureClass::ImageMissing) => advice.push("windlass runner-image build".to_owned()),
         Some(FailureClass::Lost | FailureClass::Killed) => advice.push(format!(
@@ -410,7 +421,7 @@ mod tests {
         });
         let text = failure(&deployment("failed", extras, metrics(0)));
         insta::assert_snapshot!(anstream::adapter::strip_str(&text).to_string(), @r"
-        Deployment d-1 failed: the engine's apply failed
+        Deployment d-1 failed: the engine's apply failed (apply_failed)
           error in postgres.default@shared.db, module pg@v1, module.x.terraform_data.db, modules/pg/v1/main.tf:3
           module.x.terraform_data.made exists and is not in the state
         ");

@@ -27,7 +27,6 @@ pub(crate) fn render(columns: &[Column], rows: &[Value]) -> String {
 pub(crate) fn lines(titles: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.force_no_tty();
     table.set_header(titles.iter().map(Cell::new));
     for row in rows {
         table.add_row(row.iter().map(Cell::new));

@@ -1,0 +1,98 @@
+//! Local mode: the store in the data directory, the router over it, and the detached worker that
+//! carries on what commands leave.
+//!
+//! Why a process of its own: a command may be killed at any instant, and a deployment must not care.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use super::client::Client;
+use super::exit::Advised;
+use super::settings::Settings;
+use crate::deploy;
+use crate::store::{self, Store, StoreConfig};
+
+/// Everything that local mode opened.
+pub(crate) struct Local {
+    /// The API over it.
+    pub(crate) client: Client,
+    /// The store.
+    pub(crate) store: Store,
+}
+
+/// Opens the store of the data directory and puts the router over it.
+pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
+    if let Some(url) = &settings.url {
+        return Err(Advised::new(
+            format!("the server {url} is set, and this version works on this machine only"),
+            [
+                "for one command: WINDLASS_URL=local windlass …",
+                "for good: windlass config set-url local",
+            ],
+        )
+        .into());
+    }
+    let store = store::open(&store_config(settings))
+        .await
+        .with_context(|| format!("could not open the data directory `{}`", settings.data_dir.display()))?;
+    let service = deploy::Service::new(store.clone(), service_settings(settings));
+    let router = router(&store, service);
+    Ok(Local {
+        client: Client::new(router, settings.org.clone()),
+        store,
+    })
+}
+
+fn router(store: &Store, service: deploy::Service) -> axum::Router {
+    let _ = (store, service);
+    axum::Router::new()
+}
+
+/// Where the store of these settings lies.
+pub(crate) fn store_config(settings: &Settings) -> StoreConfig {
+    StoreConfig {
+        keyring_file: std::env::var_os("WINDLASS_KEYRING_FILE").map(Into::into),
+        ..StoreConfig::at(&settings.data_dir)
+    }
+}
+
+/// Settings of the use cases.
+pub(crate) fn service_settings(settings: &Settings) -> deploy::Settings {
+    deploy::Settings {
+        allow_downloads: settings.file.allow_downloads.unwrap_or(true),
+        unsealed: std::env::var_os("WINDLASS_TEST_UNSEALED").is_some(),
+        ..deploy::Settings::default()
+    }
+}
+
+/// Starts a worker unless one is there: this program again, in a session of its own, which nothing
+/// that happens to this terminal reaches.
+pub(crate) fn ensure_worker(local: &Local, settings: &Settings) -> anyhow::Result<()> {
+    // Whoever holds the lock looks for work until there is none, and once more after giving it back.
+    if local.store.place().worker_lock()?.is_none() {
+        return Ok(());
+    }
+    let path = settings.data_dir.join("work.log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("could not open `{}`", path.display()))?;
+    let again = log.try_clone().context("could not duplicate the worker's log")?;
+    let program = std::env::current_exe().context("could not find this program itself")?;
+    Command::new(program)
+        .arg("work")
+        .arg("--detached")
+        .arg("--data-dir")
+        .arg(&settings.data_dir)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(again)
+        .spawn()
+        .context("could not start the worker; the deployment waits until a command can")?;
+    Ok(())
+}
