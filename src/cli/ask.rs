@@ -16,7 +16,11 @@ pub(crate) fn can_ask() -> bool {
 
 /// Waits for Enter. `otherwise` is the flag that skips the question.
 pub(crate) async fn enter(question: &str, otherwise: &str) -> anyhow::Result<()> {
-    answer(&format!("{question} Press Enter to go on, Ctrl-C to stop. "), otherwise).await?;
+    answer(
+        &format!("{question} Press Enter to go on, Ctrl-C to stop. "),
+        otherwise,
+    )
+    .await?;
     Ok(())
 }
 
@@ -54,12 +58,17 @@ async fn answer(question: &str, otherwise: &str) -> anyhow::Result<String> {
         io::stdin().read_line(&mut line).map(|bytes| (bytes, line))
     });
     match tokio::time::timeout(PATIENCE, reading).await {
-        Ok(Ok(Ok((0, _)))) => Err(anyhow::anyhow!("standard input ended before the question was answered")),
+        Ok(Ok(Ok((0, _)))) => Err(anyhow::anyhow!(
+            "standard input ended before the question was answered"
+        )),
         Ok(Ok(Ok((_, line)))) => Ok(line),
         Ok(Ok(Err(error))) => Err(anyhow::Error::new(error).context("could not read the answer")),
         Ok(Err(error)) => Err(anyhow::Error::new(error).context("could not read the answer")),
         Err(_) => Err(Advised::new(
-            format!("nobody answered within {} s. Nothing was changed", PATIENCE.as_secs()),
+            format!(
+                "nobody answered within {} s. Nothing was changed",
+                PATIENCE.as_secs()
+            ),
             [format!("pass {otherwise}")],
         )
         .into()),

@@ -167,7 +167,9 @@ impl Client {
                 Body::from(bytes)
             }
         };
-        let request = request.body(body).map_err(|source| unreadable(&what, source))?;
+        let request = request
+            .body(body)
+            .map_err(|source| unreadable(&what, source))?;
         match self.router.clone().oneshot(request).await {
             Ok(response) => Ok(response),
             Err(never) => match never {},
@@ -176,11 +178,16 @@ impl Client {
 
     /// `GET` of one object.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(Method::GET, path, Content::Empty, &[]).await?.json()
+        self.call(Method::GET, path, Content::Empty, &[])
+            .await?
+            .json()
     }
 
     /// `GET` of one object; `None` for 404.
-    pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, CallError> {
+    pub(crate) async fn find<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Option<T>, CallError> {
         match self.get(path).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.refused(404).is_some() => Ok(None),
@@ -189,9 +196,14 @@ impl Client {
     }
 
     /// `POST` with JSON.
-    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, CallError> {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer, CallError> {
         let json = serde_json::to_value(body).map_err(|source| unreadable(path, source))?;
-        self.call(Method::POST, path, Content::Json(json), &[]).await
+        self.call(Method::POST, path, Content::Json(json), &[])
+            .await
     }
 
     /// Every item of a list, page by page.
@@ -239,7 +251,10 @@ impl Client {
     }
 }
 
-fn unreadable(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallError {
+fn unreadable(
+    what: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> CallError {
     CallError::Unreadable {
         what: what.to_owned(),
         source: source.into(),
@@ -256,7 +271,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
         },
         Err(_) => Refusal {
             status: status.as_u16(),
-            message: format!("{status} {}", String::from_utf8_lossy(body)).trim().to_owned(),
+            message: format!("{status} {}", String::from_utf8_lossy(body))
+                .trim()
+                .to_owned(),
             code: format!("HTTP-{}", status.as_u16()),
             diagnostics: Vec::new(),
         },
@@ -329,7 +346,10 @@ mod tests {
                 })
             }),
         );
-        let items: Vec<i64> = Client::new(router, "o").list("projects").await.expect("lists");
+        let items: Vec<i64> = Client::new(router, "o")
+            .list("projects")
+            .await
+            .expect("lists");
         assert_eq!(items, [1, 2, 3]);
     }
 
@@ -344,7 +364,10 @@ mod tests {
                 )
             }),
         );
-        let error = Client::new(router, "o").get::<Value>("x").await.expect_err("refused");
+        let error = Client::new(router, "o")
+            .get::<Value>("x")
+            .await
+            .expect_err("refused");
         assert_eq!(error.refused(409).map(|r| r.message.as_str()), Some("busy"));
         assert_eq!(error.to_string(), "busy");
     }

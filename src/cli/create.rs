@@ -126,7 +126,13 @@ impl Create {
         match self {
             Self::Project(one) => create(session, &kinds::PROJECT, vec![one.id], one.rest).await,
             Self::Environment(it) => {
-                create(session, &kinds::ENVIRONMENT, vec![it.project, it.id], it.rest).await
+                create(
+                    session,
+                    &kinds::ENVIRONMENT,
+                    vec![it.project, it.id],
+                    it.rest,
+                )
+                .await
             }
             Self::EnvironmentType(one) => {
                 create(session, &kinds::ENVIRONMENT_TYPE, vec![one.id], one.rest).await
@@ -136,7 +142,13 @@ impl Create {
             }
             Self::Module(one) => create(session, &kinds::MODULE, vec![one.id], one.rest).await,
             Self::Provider(it) => {
-                create(session, &kinds::PROVIDER, vec![it.provider_type, it.id], it.rest).await
+                create(
+                    session,
+                    &kinds::PROVIDER,
+                    vec![it.provider_type, it.id],
+                    it.rest,
+                )
+                .await
             }
             Self::ModuleRule(rule) => create_rule(session, &kinds::MODULE_RULE, rule).await,
             Self::Runner(one) => create(session, &kinds::RUNNER, vec![one.id], one.rest).await,
@@ -160,16 +172,28 @@ impl Update {
         let body = rest.input.body(kind, &ids, true)?;
         let client = session.client().await?;
         let answer = client
-            .call(Method::PATCH, &kind.item(&ids), Content::Json(Value::Object(body)), &[])
+            .call(
+                Method::PATCH,
+                &kind.item(&ids),
+                Content::Json(Value::Object(body)),
+                &[],
+            )
             .await
             .map_err(|error| explain(error, kind, &ids, client.org(), Doing::Update))?;
         let object: Value = answer.json()?;
         let name = kind.label(&ids);
         print::success(if *kind == kinds::MODULE {
             let version = object["version_id"].as_str().unwrap_or("unknown");
-            format!("Module {name} updated to version {version} in organization {}.", client.org())
+            format!(
+                "Module {name} updated to version {version} in organization {}.",
+                client.org()
+            )
         } else {
-            format!("{} {name} updated in organization {}.", kind.title, client.org())
+            format!(
+                "{} {name} updated in organization {}.",
+                kind.title,
+                client.org()
+            )
         });
         print::value::print(&object, rest.out.into(), kind.columns)?;
         Ok(Exit::OK)
@@ -188,7 +212,11 @@ async fn create(
     print::success(if *kind == kinds::ENVIRONMENT {
         format!("Environment {} created in project {}.", ids[1], ids[0])
     } else {
-        format!("{} {} created in organization {org}.", kind.title, kind.label(&ids))
+        format!(
+            "{} {} created in organization {org}.",
+            kind.title,
+            kind.label(&ids)
+        )
     });
     print::value::print(&object, rest.out.into(), kind.columns)?;
     Ok(Exit::OK)
@@ -219,25 +247,43 @@ async fn create_rule(session: &Session, kind: &'static Kind, rule: Rule) -> anyh
 
 /// A rule may name a project or environment that does not exist yet; that is legal and often a typo.
 async fn warn_of_missing_scope(session: &Session, body: &Map<String, Value>) -> anyhow::Result<()> {
-    let Some(project) = body.get("project_id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
+    let Some(project) = body
+        .get("project_id")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty())
+    else {
         return Ok(());
     };
     let client = session.client().await?;
     let ids = [project.to_owned()];
-    if client.find::<Value>(&kinds::PROJECT.item(&ids)).await?.is_none() {
+    if client
+        .find::<Value>(&kinds::PROJECT.item(&ids))
+        .await?
+        .is_none()
+    {
         return ask::enter(
             &format!("Project `{project}` does not exist. The rule takes effect once it does."),
             "--no-prompt",
         )
         .await;
     }
-    let Some(env) = body.get("env_id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
+    let Some(env) = body
+        .get("env_id")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty())
+    else {
         return Ok(());
     };
     let ids = [project.to_owned(), env.to_owned()];
-    if client.find::<Value>(&kinds::ENVIRONMENT.item(&ids)).await?.is_none() {
+    if client
+        .find::<Value>(&kinds::ENVIRONMENT.item(&ids))
+        .await?
+        .is_none()
+    {
         return ask::enter(
-            &format!("Environment `{project}/{env}` does not exist. The rule takes effect once it does."),
+            &format!(
+                "Environment `{project}/{env}` does not exist. The rule takes effect once it does."
+            ),
             "--no-prompt",
         )
         .await;
@@ -256,7 +302,12 @@ async fn post(
         body.remove("project_id"); // It is in the path.
     }
     let answer = client
-        .call(Method::POST, &kind.collection(ids), Content::Json(Value::Object(body)), &[])
+        .call(
+            Method::POST,
+            &kind.collection(ids),
+            Content::Json(Value::Object(body)),
+            &[],
+        )
         .await
         .map_err(|error| explain(error, kind, ids, client.org(), Doing::Create))?;
     Ok(answer.json()?)
@@ -287,7 +338,8 @@ pub(crate) fn explain(
         return error.into();
     };
     if !refusal.diagnostics.is_empty() {
-        return super::exit::Findings(refusal.diagnostics.into_iter().map(Into::into).collect()).into();
+        return super::exit::Findings(refusal.diagnostics.into_iter().map(Into::into).collect())
+            .into();
     }
     let title = kind.title;
     let name = kind.label(ids);
@@ -305,10 +357,16 @@ pub(crate) fn explain(
         }
         (404, _) if *kind == kinds::ENVIRONMENT && ids.len() == 2 => {
             return Advised::new(
-                format!("{title} '{}' not found in project '{}' in org '{org}'", ids[1], ids[0]),
+                format!(
+                    "{title} '{}' not found in project '{}' in org '{org}'",
+                    ids[1], ids[0]
+                ),
                 [
                     format!("windlass get environments {}", ids[0]),
-                    format!("windlass create environment {} {} --set env_type_id=TYPE", ids[0], ids[1]),
+                    format!(
+                        "windlass create environment {} {} --set env_type_id=TYPE",
+                        ids[0], ids[1]
+                    ),
                 ],
             )
             .into();
@@ -370,6 +428,14 @@ mod tests {
             told(409, "in use", &kinds::MODULE, &["m"], Doing::Delete),
             told(409, "not found: environment type not found", &kinds::ENVIRONMENT, &["p", "e"], Doing::Create),
             told(503, "later", &kinds::RUNNER, &["r"], Doing::Get),
-        ].join("\n"));
+        ].join("\n"), @r#"
+        conflict: project already exists []
+        request is invalid: bad []
+        Provider 'aws.d' not found in org 'o' []
+        Environment 'e' not found in project 'p' in org 'o' [windlass get environments p | windlass create environment p e --set env_type_id=TYPE]
+        Module 'm' cannot be deleted: in use []
+        conflict: not found: environment type not found [windlass get environment-types | windlass create environment-type ID]
+        unexpected status code 503 when reading runner: later []
+        "#);
     }
 }

@@ -116,7 +116,9 @@ impl Delete {
             Self::EnvironmentType(it) => one(session, &kinds::ENVIRONMENT_TYPE, vec![it.id]).await,
             Self::ResourceType(it) => one(session, &kinds::RESOURCE_TYPE, vec![it.id]).await,
             Self::Module(it) => one(session, &kinds::MODULE, vec![it.id]).await,
-            Self::Provider(it) => one(session, &kinds::PROVIDER, vec![it.provider_type, it.id]).await,
+            Self::Provider(it) => {
+                one(session, &kinds::PROVIDER, vec![it.provider_type, it.id]).await
+            }
             Self::ModuleRule(it) => one(session, &kinds::MODULE_RULE, vec![it.id]).await,
             Self::Runner(it) => one(session, &kinds::RUNNER, vec![it.id]).await,
             Self::RunnerRule(it) => one(session, &kinds::RUNNER_RULE, vec![it.id]).await,
@@ -130,7 +132,12 @@ async fn one(session: &Session, kind: &'static Kind, ids: Vec<String>) -> anyhow
         .call(Method::DELETE, &kind.item(&ids), Content::Empty, &[])
         .await
         .map_err(|error| explain(error, kind, &ids, client.org(), Doing::Delete))?;
-    print::success(format!("{} {} deleted from organization {}.", kind.title, kind.label(&ids), client.org()));
+    print::success(format!(
+        "{} {} deleted from organization {}.",
+        kind.title,
+        kind.label(&ids),
+        client.org()
+    ));
     Ok(Exit::OK)
 }
 
@@ -168,7 +175,11 @@ async fn project(session: &Session, it: Project) -> anyhow::Result<Exit> {
         .call(Method::DELETE, &path, Content::Empty, &[])
         .await
         .map_err(|error| explain(error, &kinds::PROJECT, &ids, client.org(), Doing::Delete))?;
-    print::success(format!("Project {} deleted from organization {}.", ids[0], client.org()));
+    print::success(format!(
+        "Project {} deleted from organization {}.",
+        ids[0],
+        client.org()
+    ));
     Ok(Exit::OK)
 }
 
@@ -185,7 +196,10 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
         let told = found.status_message.unwrap_or_default();
         return Err(Advised::new(
             format!("environment {name} is being deleted already. {told}"),
-            [format!("windlass delete env {} {} --force forgets it without destroying", it.project, it.env)],
+            [format!(
+                "windlass delete env {} {} --force forgets it without destroying",
+                it.project, it.env
+            )],
         )
         .into());
     }
@@ -198,7 +212,9 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
     if !it.no_prompt {
         ask::typed(
             &if it.force {
-                format!("{name} is forgotten; its infrastructure stays and nobody here knows of it.")
+                format!(
+                    "{name} is forgotten; its infrastructure stays and nobody here knows of it."
+                )
             } else {
                 format!("Everything in {name} is destroyed.")
             },
@@ -225,9 +241,22 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
         ],
     );
     client
-        .call(Method::DELETE, &target, Content::Json(serde_json::to_value(body)?), &[])
+        .call(
+            Method::DELETE,
+            &target,
+            Content::Json(serde_json::to_value(body)?),
+            &[],
+        )
         .await
-        .map_err(|error| explain(error, &kinds::ENVIRONMENT, &ids, client.org(), Doing::Delete))?;
+        .map_err(|error| {
+            explain(
+                error,
+                &kinds::ENVIRONMENT,
+                &ids,
+                client.org(),
+                Doing::Delete,
+            )
+        })?;
     session.ensure_worker()?;
     if it.no_wait {
         print::success(format!("Environment {name} is being deleted."));
@@ -237,11 +266,18 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
 }
 
 /// Says what is at stake.
-async fn describe(session: &Session, it: &EnvironmentArgs, found: &Environment) -> anyhow::Result<()> {
+async fn describe(
+    session: &Session,
+    it: &EnvironmentArgs,
+    found: &Environment,
+) -> anyhow::Result<()> {
     if found.status == "delete_failed" {
         print::note(format!(
             "An earlier deletion failed: {}",
-            found.status_message.as_deref().unwrap_or("no reason was recorded")
+            found
+                .status_message
+                .as_deref()
+                .unwrap_or("no reason was recorded")
         ));
     }
     let Some(last) = last_deployment(session, &it.project, &it.env).await? else {
@@ -268,7 +304,10 @@ async fn ask_for_rules(session: &Session, it: &EnvironmentArgs) -> anyhow::Resul
     let client = session.client().await?;
     let path = query(
         "module-rules",
-        &[("byProjectId", Some(it.project.clone())), ("byEnvId", Some(it.env.clone()))],
+        &[
+            ("byProjectId", Some(it.project.clone())),
+            ("byEnvId", Some(it.env.clone())),
+        ],
     );
     let rules: Vec<Value> = client.list(&path).await?;
     if rules.is_empty() {
@@ -283,22 +322,39 @@ async fn ask_for_rules(session: &Session, it: &EnvironmentArgs) -> anyhow::Resul
 }
 
 /// Waits until the environment is gone; follows the destroy run on the way.
-async fn watch(session: &Session, it: &EnvironmentArgs, path: &str, key: &Identity) -> anyhow::Result<Exit> {
+async fn watch(
+    session: &Session,
+    it: &EnvironmentArgs,
+    path: &str,
+    key: &Identity,
+) -> anyhow::Result<Exit> {
     let client = session.client().await?;
     let name = format!("{}/{}", it.project, it.env);
     let mut followed: Option<String> = None;
     loop {
         let Some(environment) = client.find::<Environment>(path).await? else {
-            print::success(format!("Environment {name} deleted from organization {}.", client.org()));
+            print::success(format!(
+                "Environment {name} deleted from organization {}.",
+                client.org()
+            ));
             return Ok(Exit::OK);
         };
         let message = environment.status_message.unwrap_or_default();
         if environment.status != "deleting" {
             return Err(Advised::new(
-                format!("environment {name} is {}: {message}", environment.status.replace('_', " ")),
+                format!(
+                    "environment {name} is {}: {message}",
+                    environment.status.replace('_', " ")
+                ),
                 [
-                    format!("windlass delete env {} {}            tries again", it.project, it.env),
-                    format!("windlass delete env {} {} --force    forgets it without destroying", it.project, it.env),
+                    format!(
+                        "windlass delete env {} {}            tries again",
+                        it.project, it.env
+                    ),
+                    format!(
+                        "windlass delete env {} {} --force    forgets it without destroying",
+                        it.project, it.env
+                    ),
                 ],
             )
             .into());
@@ -314,7 +370,9 @@ async fn watch(session: &Session, it: &EnvironmentArgs, path: &str, key: &Identi
             };
             match follow::follow(session, &id, watch).await {
                 Ok(End::Detached) => {
-                    print::say(format!("Detached; the deletion goes on. Follow it: windlass logs {id} --follow"));
+                    print::say(format!(
+                        "Detached; the deletion goes on. Follow it: windlass logs {id} --follow"
+                    ));
                     return Ok(Exit::INTERRUPTED);
                 }
                 Ok(End::Over(over)) if over.deployment.status != "succeeded" => {
@@ -324,8 +382,14 @@ async fn watch(session: &Session, it: &EnvironmentArgs, path: &str, key: &Identi
                     print::say(report::failure(&over.deployment));
                     print::suggestions(&[
                         format!("windlass logs {id}"),
-                        format!("windlass delete env {} {}            tries again", it.project, it.env),
-                        format!("windlass delete env {} {} --force    forgets it without destroying", it.project, it.env),
+                        format!(
+                            "windlass delete env {} {}            tries again",
+                            it.project, it.env
+                        ),
+                        format!(
+                            "windlass delete env {} {} --force    forgets it without destroying",
+                            it.project, it.env
+                        ),
                     ]);
                     return Err(Told.into());
                 }
@@ -358,8 +422,12 @@ mod tests {
 
     #[test]
     fn the_destroy_deployment_is_found_in_the_message() {
-        let message = "Waiting for destroy deployment '0190f3a2-1111-7222-8333-44445555aaaa' to complete";
-        assert_eq!(first_uuid(message), Some("0190f3a2-1111-7222-8333-44445555aaaa"));
+        let message =
+            "Waiting for destroy deployment '0190f3a2-1111-7222-8333-44445555aaaa' to complete";
+        assert_eq!(
+            first_uuid(message),
+            Some("0190f3a2-1111-7222-8333-44445555aaaa")
+        );
         assert_eq!(first_uuid("Attempting to destroy environment"), None);
     }
 }

@@ -284,29 +284,66 @@ pub(crate) struct AvailableOne {
 
 impl Get {
     /// Reads and prints.
-    #[expect(clippy::too_many_lines, reason = "one arm per noun; nothing else happens here")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm per noun; nothing else happens here"
+    )]
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         match self {
             Self::Project(it) => one(session, &kinds::PROJECT, vec![it.id], it.out).await,
             Self::Projects(it) => all(session, &kinds::PROJECT, &[], &[], it.out).await,
-            Self::Environment(it) => one(session, &kinds::ENVIRONMENT, vec![it.project, it.id], it.out).await,
+            Self::Environment(it) => {
+                one(
+                    session,
+                    &kinds::ENVIRONMENT,
+                    vec![it.project, it.id],
+                    it.out,
+                )
+                .await
+            }
             Self::Environments(it) => {
                 let ids: Vec<String> = it.project.into_iter().collect();
                 all(session, &kinds::ENVIRONMENT, &ids, &[], it.out).await
             }
-            Self::EnvironmentType(it) => one(session, &kinds::ENVIRONMENT_TYPE, vec![it.id], it.out).await,
-            Self::EnvironmentTypes(it) => all(session, &kinds::ENVIRONMENT_TYPE, &[], &[], it.out).await,
-            Self::ResourceType(it) => one(session, &kinds::RESOURCE_TYPE, vec![it.id], it.out).await,
+            Self::EnvironmentType(it) => {
+                one(session, &kinds::ENVIRONMENT_TYPE, vec![it.id], it.out).await
+            }
+            Self::EnvironmentTypes(it) => {
+                all(session, &kinds::ENVIRONMENT_TYPE, &[], &[], it.out).await
+            }
+            Self::ResourceType(it) => {
+                one(session, &kinds::RESOURCE_TYPE, vec![it.id], it.out).await
+            }
             Self::ResourceTypes(it) => all(session, &kinds::RESOURCE_TYPE, &[], &[], it.out).await,
             Self::Module(it) => one(session, &kinds::MODULE, vec![it.id], it.out).await,
             Self::Modules(it) => {
-                all(session, &kinds::MODULE, &[], &[("byResourceType", it.of_type)], it.out).await
+                all(
+                    session,
+                    &kinds::MODULE,
+                    &[],
+                    &[("byResourceType", it.of_type)],
+                    it.out,
+                )
+                .await
             }
             Self::Provider(it) => {
-                one(session, &kinds::PROVIDER, vec![it.provider_type, it.id], it.out).await
+                one(
+                    session,
+                    &kinds::PROVIDER,
+                    vec![it.provider_type, it.id],
+                    it.out,
+                )
+                .await
             }
             Self::Providers(it) => {
-                all(session, &kinds::PROVIDER, &[], &[("byProviderType", it.of_type)], it.out).await
+                all(
+                    session,
+                    &kinds::PROVIDER,
+                    &[],
+                    &[("byProviderType", it.of_type)],
+                    it.out,
+                )
+                .await
             }
             Self::ModuleRule(it) => one(session, &kinds::MODULE_RULE, vec![it.uuid], it.out).await,
             Self::ModuleRules(it) => {
@@ -317,11 +354,21 @@ impl Get {
             Self::Runners(it) => all(session, &kinds::RUNNER, &[], &[], it.out).await,
             Self::RunnerRule(it) => one(session, &kinds::RUNNER_RULE, vec![it.uuid], it.out).await,
             Self::RunnerRules(it) => {
-                all(session, &kinds::RUNNER_RULE, &[], &[("byRunnerId", it.runner)], it.out).await
+                all(
+                    session,
+                    &kinds::RUNNER_RULE,
+                    &[],
+                    &[("byRunnerId", it.runner)],
+                    it.out,
+                )
+                .await
             }
             Self::Deployment(it) => deployment(session, it).await,
             Self::Deployments(it) => {
-                let path = query("deployments", &[("project_id", it.project), ("env_id", it.env)]);
+                let path = query(
+                    "deployments",
+                    &[("project_id", it.project), ("env_id", it.env)],
+                );
                 let items: Vec<Value> = session.client().await?.list(&path).await?;
                 show(&Value::Array(items), it.out, kinds::DEPLOYMENT_LIST_COLUMNS)
             }
@@ -336,7 +383,12 @@ impl Get {
                 let answer = session
                     .client()
                     .await?
-                    .call(axum::http::Method::GET, &path, super::client::Content::Empty, &[])
+                    .call(
+                        axum::http::Method::GET,
+                        &path,
+                        super::client::Content::Empty,
+                        &[],
+                    )
                     .await
                     .map_err(|error| no_deployment(error, &it.uuid, &session.settings.org))?;
                 print::data(&answer.text())?;
@@ -353,18 +405,37 @@ impl Get {
                 show(&Value::Array(items), it.out, kinds::AVAILABLE_COLUMNS)
             }
             Self::AvailableResourceType(it) => {
-                let items = available(session, &it.project, &it.env, Some(it.type_id.clone()), true).await?;
-                let found = items.into_iter().find(|item| item["id"] == it.type_id.as_str());
+                let items = available(
+                    session,
+                    &it.project,
+                    &it.env,
+                    Some(it.type_id.clone()),
+                    true,
+                )
+                .await?;
+                let found = items
+                    .into_iter()
+                    .find(|item| item["id"] == it.type_id.as_str());
                 let Some(found) = found else {
                     return Err(Advised::new(
-                        format!("resource type '{}' is not available in '{}/{}'", it.type_id, it.project, it.env),
-                        [format!("windlass get available-resource-types {} {}", it.project, it.env)],
+                        format!(
+                            "resource type '{}' is not available in '{}/{}'",
+                            it.type_id, it.project, it.env
+                        ),
+                        [format!(
+                            "windlass get available-resource-types {} {}",
+                            it.project, it.env
+                        )],
                     )
                     .into());
                 };
                 show(&found, it.out, kinds::AVAILABLE_COLUMNS)
             }
-            Self::CurrentUser(it) => show(&local_user(&session.settings.org), it.out, kinds::USER_COLUMNS),
+            Self::CurrentUser(it) => show(
+                &local_user(&session.settings.org),
+                it.out,
+                kinds::USER_COLUMNS,
+            ),
         }
     }
 }
@@ -378,14 +449,21 @@ fn show(value: &Value, out: Out, columns: &[Column]) -> anyhow::Result<Exit> {
             item.shift_remove("options_text");
         }
     }
-    if out.out != Format::Table && let Some(map) = value.as_object_mut() {
+    if out.out != Format::Table
+        && let Some(map) = value.as_object_mut()
+    {
         map.shift_remove("options_text");
     }
     print::value::print(&value, out.out, columns)?;
     Ok(Exit::OK)
 }
 
-async fn one(session: &Session, kind: &'static Kind, ids: Vec<String>, out: Out) -> anyhow::Result<Exit> {
+async fn one(
+    session: &Session,
+    kind: &'static Kind,
+    ids: Vec<String>,
+    out: Out,
+) -> anyhow::Result<Exit> {
     let client = session.client().await?;
     let object: Value = client
         .get(&kind.item(&ids))
@@ -439,7 +517,10 @@ async fn deployment(session: &Session, it: OneDeployment) -> anyhow::Result<Exit
     if it.out.out != Format::Table {
         return show(&value, it.out, kinds::DEPLOYMENT_COLUMNS);
     }
-    print::data(&print::table::render(kinds::DEPLOYMENT_COLUMNS, std::slice::from_ref(&value)))?;
+    print::data(&print::table::render(
+        kinds::DEPLOYMENT_COLUMNS,
+        std::slice::from_ref(&value),
+    ))?;
     let deployment: Deployment = serde_json::from_value(value)?;
     let graph = client.find(&format!("{path}/graph")).await?;
     print::data(&super::deploy::report::details(&deployment, graph.as_ref()))?;
@@ -516,7 +597,11 @@ pub(crate) async fn last_deployment(
 }
 
 /// The active nodes of an environment, `{"items": […]}`.
-pub(crate) async fn active_nodes(session: &Session, project: &str, env: &str) -> anyhow::Result<Value> {
+pub(crate) async fn active_nodes(
+    session: &Session,
+    project: &str,
+    env: &str,
+) -> anyhow::Result<Value> {
     let client = session.client().await?;
     let path = query(
         "active-resources",
@@ -533,7 +618,9 @@ pub(crate) async fn active_nodes(session: &Session, project: &str, env: &str) ->
             client
                 .get::<Value>(&kinds::ENVIRONMENT.item(&ids))
                 .await
-                .map_err(|error| explain(error, &kinds::ENVIRONMENT, &ids, client.org(), Doing::Get))?;
+                .map_err(|error| {
+                    explain(error, &kinds::ENVIRONMENT, &ids, client.org(), Doing::Get)
+                })?;
             print::note(format!("Nothing was deployed to {project}/{env} yet."));
             Ok(json!({"items": []}))
         }
@@ -597,7 +684,11 @@ fn options_text(options: &Value) -> String {
             } else {
                 format!(" ({})", params.join(", "))
             };
-            format!("{}{id}: {}{params}", text(&option["resource_class"]), text(&option["module_id"]))
+            format!(
+                "{}{id}: {}{params}",
+                text(&option["resource_class"]),
+                text(&option["module_id"])
+            )
         })
         .collect::<Vec<_>>()
         .join("; ")
@@ -622,13 +713,23 @@ mod tests {
             {"resource_class": "default", "module_id": "pg", "module_params": {"size": {}, "tier": {}}},
             {"resource_class": "large", "resource_id": "db", "module_id": "big", "module_params": {}},
         ]);
-        assert_eq!(options_text(&options), "default: pg (size, tier); large@db: big");
+        assert_eq!(
+            options_text(&options),
+            "default: pg (size, tier); large@db: big"
+        );
     }
 
     #[test]
     fn filters_that_are_set_go_into_the_query() {
         assert_eq!(
-            query("x", &[("a", Some("b c".into())), ("d", None), ("e", Some("f".into()))]),
+            query(
+                "x",
+                &[
+                    ("a", Some("b c".into())),
+                    ("d", None),
+                    ("e", Some("f".into()))
+                ]
+            ),
             "x?a=b%20c&e=f"
         );
     }

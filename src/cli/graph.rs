@@ -69,7 +69,14 @@ impl Render {
     /// Writes the page and opens it.
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         let found = get::active_nodes(session, &self.project, &self.env).await?;
-        let page = active_picture(session, &found, &self.project, &self.env, PictureFormat::Html).await?;
+        let page = active_picture(
+            session,
+            &found,
+            &self.project,
+            &self.env,
+            PictureFormat::Html,
+        )
+        .await?;
         let path = match self.result.as_deref() {
             Some("-") => {
                 print::data(&page)?;
@@ -82,7 +89,9 @@ impl Render {
                     .suffix(".html")
                     .tempfile()
                     .context("could not make a temporary file")?;
-                file.into_temp_path().keep().context("could not keep the temporary file")?
+                file.into_temp_path()
+                    .keep()
+                    .context("could not keep the temporary file")?
             }
         };
         files::write_public(&path, page.as_bytes())?;
@@ -96,10 +105,17 @@ impl Render {
 
 /// Asks the desktop to open a file; that there is none is not worth a word.
 pub(crate) fn open(path: &std::path::Path) {
-    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() && !cfg!(target_os = "macos") {
+    if std::env::var_os("DISPLAY").is_none()
+        && std::env::var_os("WAYLAND_DISPLAY").is_none()
+        && !cfg!(target_os = "macos")
+    {
         return;
     }
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let _ = std::process::Command::new(opener)
         .arg(path)
         .stdin(Stdio::null())
@@ -119,7 +135,13 @@ async fn active_picture(
     let active: Vec<ActiveNode> = serde_json::from_value(found["items"].clone())?;
     let mut picture = Picture::of_active(&active);
     let graph: Option<DeploymentGraph> = match get::last_deployment(session, project, env).await? {
-        Some(last) => session.client().await?.find(&format!("deployments/{}/graph", last.id)).await?,
+        Some(last) => {
+            session
+                .client()
+                .await?
+                .find(&format!("deployments/{}/graph", last.id))
+                .await?
+        }
         None => None,
     };
     if let Some(graph) = &graph {
@@ -143,7 +165,11 @@ async fn active_picture(
 }
 
 /// The graph of a deployment, with what it changed.
-pub(crate) async fn of_deployment(session: &Session, id: &str, format: PictureFormat) -> anyhow::Result<Exit> {
+pub(crate) async fn of_deployment(
+    session: &Session,
+    id: &str,
+    format: PictureFormat,
+) -> anyhow::Result<Exit> {
     let graph: DeploymentGraph = session
         .client()
         .await?

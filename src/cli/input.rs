@@ -42,7 +42,11 @@ impl Input {
                 .map(|one| {
                     let key = one.places.first().map_or("", |place| &place.pointer);
                     if one.summary == "Unknown key" {
-                        format!("json: unknown field \"{}\". {}", key.trim_start_matches('/'), one.detail)
+                        format!(
+                            "json: unknown field \"{}\". {}",
+                            key.trim_start_matches('/'),
+                            one.detail
+                        )
                     } else if key.is_empty() {
                         one.detail.clone()
                     } else {
@@ -52,14 +56,21 @@ impl Input {
                 .collect();
             return Err(Advised::new(
                 format!("failed to map input fields: {}", words.join("\n  ")),
-                [format!("windlass create {} --help lists the fields", kind.name)],
+                [format!(
+                    "windlass create {} --help lists the fields",
+                    kind.name
+                )],
             )
             .into());
         }
         if partial {
             for field in kind.fixed {
                 if body.contains_key(*field) {
-                    bail!("`{field}` cannot change once {} {} is created", schema_article(kind), kind.title.to_lowercase());
+                    bail!(
+                        "`{field}` cannot change once {} {} is created",
+                        schema_article(kind),
+                        kind.title.to_lowercase()
+                    );
                 }
             }
             for field in kind.ids {
@@ -72,11 +83,13 @@ impl Input {
     fn object(&self) -> anyhow::Result<Map<String, Value>> {
         let mut body = match (&self.set_json, &self.set_yaml) {
             (Some(text), _) => object(
-                serde_json::from_str(&content(text, "--set-json")?).context("--set-json is not JSON")?,
+                serde_json::from_str(&content(text, "--set-json")?)
+                    .context("--set-json is not JSON")?,
                 "--set-json",
             )?,
             (None, Some(text)) => object(
-                serde_yaml::from_str(&content(text, "--set-yaml")?).context("--set-yaml is not YAML")?,
+                serde_yaml::from_str(&content(text, "--set-yaml")?)
+                    .context("--set-yaml is not YAML")?,
                 "--set-yaml",
             )?,
             (None, None) => Map::new(),
@@ -125,7 +138,10 @@ fn content(text: &str, flag: &str) -> anyhow::Result<String> {
 fn object(value: Value, flag: &str) -> anyhow::Result<Map<String, Value>> {
     match value {
         Value::Object(map) => Ok(map),
-        other => bail!("{flag} must be a map, and this is {}", schema::kind_of(&other)),
+        other => bail!(
+            "{flag} must be a map, and this is {}",
+            schema::kind_of(&other)
+        ),
     }
 }
 
@@ -165,7 +181,10 @@ mod tests {
         let mut input = set(&["display_name=Web=Shop"]);
         input.set_yaml = Some("id: other\ndisplay_name: no\n".into());
         let body = input.body(&PROJECT, &["shop".into()], false).expect("fits");
-        assert_eq!(Value::Object(body), json!({"id": "shop", "display_name": "Web=Shop"}));
+        assert_eq!(
+            Value::Object(body),
+            json!({"id": "shop", "display_name": "Web=Shop"})
+        );
     }
 
     #[test]
@@ -174,7 +193,10 @@ mod tests {
             .body(&PROJECT, &["shop".into()], false)
             .expect_err("refused")
             .to_string();
-        insta::assert_snapshot!(error);
+        insta::assert_snapshot!(error, @r#"
+        failed to map input fields: json: unknown field "display_nam". `display_nam` is not a field here. Did you mean `display_name`?
+          /windlass: A map with owner is expected here, and this is a number.
+        "#);
     }
 
     #[test]
@@ -182,6 +204,9 @@ mod tests {
         let error = set(&["resource_type=dns"])
             .body(&MODULE, &["m".into()], true)
             .expect_err("refused");
-        assert_eq!(error.to_string(), "`resource_type` cannot change once a module is created");
+        assert_eq!(
+            error.to_string(),
+            "`resource_type` cannot change once a module is created"
+        );
     }
 }

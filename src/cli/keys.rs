@@ -93,7 +93,8 @@ pub(crate) fn from_argument(text: &str) -> anyhow::Result<Identity> {
             .context("could not read the key from standard input")?;
         all
     } else if let Some(path) = text.strip_prefix('@') {
-        std::fs::read_to_string(path).with_context(|| format!("could not read the key from `{path}`"))?
+        std::fs::read_to_string(path)
+            .with_context(|| format!("could not read the key from `{path}`"))?
     } else {
         super::print::warning(
             "a key on the command line can be seen by every user of this machine; prefer --key @FILE or --key -",
@@ -130,7 +131,10 @@ mod tests {
         let recipient = identity.recipient().to_string();
         let found = keys.find(&recipient).expect("reads").expect("is there");
         assert_eq!(found.recipient().to_string(), recipient);
-        let mode = std::fs::metadata(keys.path(&recipient)).expect("exists").permissions().mode();
+        let mode = std::fs::metadata(keys.path(&recipient))
+            .expect("exists")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(keys.find("age1other").expect("reads").is_none());
     }

@@ -36,7 +36,12 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
     }
     let store = store::open(&store_config(settings))
         .await
-        .with_context(|| format!("could not open the data directory `{}`", settings.data_dir.display()))?;
+        .with_context(|| {
+            format!(
+                "could not open the data directory `{}`",
+                settings.data_dir.display()
+            )
+        })?;
     let service = deploy::Service::new(store.clone(), service_settings(settings));
     let router = router(&store, service);
     Ok(Local {
@@ -81,7 +86,9 @@ pub(crate) fn ensure_worker(local: &Local, settings: &Settings) -> anyhow::Resul
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("could not open `{}`", path.display()))?;
-    let again = log.try_clone().context("could not duplicate the worker's log")?;
+    let again = log
+        .try_clone()
+        .context("could not duplicate the worker's log")?;
     let program = std::env::current_exe().context("could not find this program itself")?;
     Command::new(program)
         .arg("work")

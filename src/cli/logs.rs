@@ -37,14 +37,16 @@ impl Logs {
                 log_key: Some(&key),
                 show_logs: true,
             };
-            return Ok(match follow::follow(session, &deployment.id, watch).await? {
-                End::Detached => Exit::INTERRUPTED,
-                End::Over(over) if over.deployment.status == "succeeded" => Exit::OK,
-                End::Over(over) => {
-                    print::say(super::deploy::report::failure(&over.deployment));
-                    Exit::FAILED
-                }
-            });
+            return Ok(
+                match follow::follow(session, &deployment.id, watch).await? {
+                    End::Detached => Exit::INTERRUPTED,
+                    End::Over(over) if over.deployment.status == "succeeded" => Exit::OK,
+                    End::Over(over) => {
+                        print::say(super::deploy::report::failure(&over.deployment));
+                        Exit::FAILED
+                    }
+                },
+            );
         }
         let text = whole(session, &deployment, &key).await?;
         show(&text)?;
@@ -74,7 +76,10 @@ fn kept_key(session: &Session, deployment: &Deployment) -> anyhow::Result<Identi
     }
     Err(if readers.is_empty() {
         Advised::new(
-            format!("deployment {} was made without a reader for its log: none was kept", deployment.id),
+            format!(
+                "deployment {} was made without a reader for its log: none was kept",
+                deployment.id
+            ),
             ["deploy again without --skip-logs"],
         )
     } else {
@@ -103,13 +108,19 @@ pub(crate) async fn whole(
     match reader.more().await {
         Ok(text) if reader.has_begun() => {
             if deployment.status != "executing" && !reader.is_complete() {
-                print::warning("the log ends early: the run was killed before it sealed the rest, or something was cut off");
+                print::warning(
+                    "the log ends early: the run was killed before it sealed the rest, or something was cut off",
+                );
             }
             Ok(text)
         }
-        Ok(_) => age_file(client, deployment, key).await?.ok_or_else(|| nothing_yet().into()),
+        Ok(_) => age_file(client, deployment, key)
+            .await?
+            .ok_or_else(|| nothing_yet().into()),
         Err(SealedError::Call(CallError::Refused(refusal))) if refusal.status == 404 => {
-            age_file(client, deployment, key).await?.ok_or_else(|| nothing_yet().into())
+            age_file(client, deployment, key)
+                .await?
+                .ok_or_else(|| nothing_yet().into())
         }
         Err(error @ SealedError::Open { .. }) => match age_file(client, deployment, key).await {
             Ok(Some(text)) => Ok(text),

@@ -155,7 +155,9 @@ impl Session {
     }
 
     async fn local(&self) -> anyhow::Result<&local::Local> {
-        self.local.get_or_try_init(|| local::open(&self.settings)).await
+        self.local
+            .get_or_try_init(|| local::open(&self.settings))
+            .await
     }
 
     /// Sees to it that somebody carries on what this command leaves.

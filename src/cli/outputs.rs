@@ -42,7 +42,10 @@ impl Outputs {
                     .unwrap_or_default();
                 if readers.is_empty() {
                     return Err(Advised::new(
-                        format!("deployment {} was made without a reader for its outputs", found.id),
+                        format!(
+                            "deployment {} was made without a reader for its outputs",
+                            found.id
+                        ),
                         ["deploy again without --skip-outputs"],
                     )
                     .into());
@@ -52,7 +55,10 @@ impl Outputs {
                     None => {
                         return Err(Advised::new(
                             "no key for these outputs is kept on this machine",
-                            ["pass the key: --key @FILE", "keys are kept where `windlass deploy` ran, for 30 days"],
+                            [
+                                "pass the key: --key @FILE",
+                                "keys are kept where `windlass deploy` ran, for 30 days",
+                            ],
                         )
                         .into());
                     }
@@ -74,8 +80,9 @@ pub(crate) fn write(outputs: &Value, to: Option<&str>, out: Option<Markup>) -> a
     match to {
         None | Some("-") => print::bytes(text.as_bytes())?,
         Some(path) => {
-            files::write_private(Path::new(path), text.as_bytes())
-                .map_err(|error| anyhow::anyhow!("could not write the outputs to `{path}`: {error}"))?;
+            files::write_private(Path::new(path), text.as_bytes()).map_err(|error| {
+                anyhow::anyhow!("could not write the outputs to `{path}`: {error}")
+            })?;
             print::note(format!("Outputs written to {path}."));
         }
     }

@@ -41,7 +41,9 @@ pub(crate) enum SealedError {
         source: age::AgeError,
     },
     /// The final frame is missing.
-    #[error("the {stream} end early: the run was killed before it sealed the rest, or something was cut off")]
+    #[error(
+        "the {stream} end early: the run was killed before it sealed the rest, or something was cut off"
+    )]
     Truncated {
         /// Which stream.
         stream: &'static str,
@@ -70,7 +72,12 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of a stream; reads nothing yet.
-    pub(crate) fn new(client: &'a Client, deployment: &'a str, stream: StreamName, key: &'a Identity) -> Self {
+    pub(crate) fn new(
+        client: &'a Client,
+        deployment: &'a str,
+        stream: StreamName,
+        key: &'a Identity,
+    ) -> Self {
         Self {
             client,
             deployment,
@@ -96,7 +103,10 @@ impl<'a> Reader<'a> {
     pub(crate) async fn more(&mut self) -> Result<Vec<u8>, SealedError> {
         let mut plain = Vec::new();
         loop {
-            let attempt = self.open.as_ref().map(|(attempt, _)| format!("&attempt={attempt}"));
+            let attempt = self
+                .open
+                .as_ref()
+                .map(|(attempt, _)| format!("&attempt={attempt}"));
             let answer: SealedStream = self
                 .client
                 .get(&format!(
@@ -158,7 +168,11 @@ impl<'a> Reader<'a> {
 }
 
 /// The outputs of a deployment: workload to output to value.
-pub(crate) async fn outputs(session: &Session, deployment: &str, key: &Identity) -> anyhow::Result<Value> {
+pub(crate) async fn outputs(
+    session: &Session,
+    deployment: &str,
+    key: &Identity,
+) -> anyhow::Result<Value> {
     let client = session.client().await?;
     let mut reader = Reader::new(client, deployment, StreamName::Outputs, key);
     let bytes = match reader.more().await {
@@ -174,11 +188,16 @@ pub(crate) async fn outputs(session: &Session, deployment: &str, key: &Identity)
         }
         Err(error) => return Err(error.into()),
     };
-    serde_json::from_slice(&bytes)
-        .map_err(|error| anyhow::Error::new(error).context("the outputs were opened and are not JSON"))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        anyhow::Error::new(error).context("the outputs were opened and are not JSON")
+    })
 }
 
-async fn outputs_file(client: &Client, deployment: &str, key: &Identity) -> anyhow::Result<Vec<u8>> {
+async fn outputs_file(
+    client: &Client,
+    deployment: &str,
+    key: &Identity,
+) -> anyhow::Result<Vec<u8>> {
     let path = format!("deployments/{}/encrypted-outputs", segment(deployment));
     let Some(answer) = client.find::<EncryptedOutputs>(&path).await? else {
         return Err(Advised::new(
@@ -189,23 +208,42 @@ async fn outputs_file(client: &Client, deployment: &str, key: &Identity) -> anyh
     };
     let file = BASE64
         .decode(answer.raw)
-        .map_err(|source| SealedError::Encoding { stream: "outputs", source })?;
-    Ok(age::open(key, &file).map_err(|source| SealedError::Age { stream: "outputs", source })?)
+        .map_err(|source| SealedError::Encoding {
+            stream: "outputs",
+            source,
+        })?;
+    Ok(age::open(key, &file).map_err(|source| SealedError::Age {
+        stream: "outputs",
+        source,
+    })?)
 }
 
 /// The log of a deployment as an age file of another client's making.
-pub(crate) async fn log_file(client: &Client, deployment: &str, key: &Identity) -> Result<Vec<u8>, SealedError> {
+pub(crate) async fn log_file(
+    client: &Client,
+    deployment: &str,
+    key: &Identity,
+) -> Result<Vec<u8>, SealedError> {
     let path = format!("deployments/{}/actions/get-logs", segment(deployment));
     let answer = client
         .call(axum::http::Method::GET, &path, Content::Empty, &[])
         .await?;
-    age::open(key, &answer.body).map_err(|source| SealedError::Age { stream: "logs", source })
+    age::open(key, &answer.body).map_err(|source| SealedError::Age {
+        stream: "logs",
+        source,
+    })
 }
 
 /// The ciphertext of the outputs as the store holds it: header and frames.
-pub(crate) async fn sealed_outputs(client: &Client, deployment: &str) -> Result<Vec<u8>, CallError> {
+pub(crate) async fn sealed_outputs(
+    client: &Client,
+    deployment: &str,
+) -> Result<Vec<u8>, CallError> {
     let answer: SealedStream = client
-        .get(&format!("deployments/{}/streams/outputs?after=0", segment(deployment)))
+        .get(&format!(
+            "deployments/{}/streams/outputs?after=0",
+            segment(deployment)
+        ))
         .await?;
     Ok(answer
         .header

@@ -108,8 +108,9 @@ pub(crate) struct Flags {
 
 /// Reads the environment and the file.
 pub(crate) fn load(flags: &Flags) -> anyhow::Result<Settings> {
-    let dirs = etcetera::choose_base_strategy()
-        .context("the home directory is unknown: set HOME, or WINDLASS_DATA_DIR and WINDLASS_CONFIG_FILE");
+    let dirs = etcetera::choose_base_strategy().context(
+        "the home directory is unknown: set HOME, or WINDLASS_DATA_DIR and WINDLASS_CONFIG_FILE",
+    );
     let env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let config_file = match env("WINDLASS_CONFIG_FILE") {
         Some(path) => PathBuf::from(path),
@@ -169,7 +170,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<File> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
         Err(error) => {
-            return Err(error).with_context(|| format!("failed to read configuration `{}`", path.display()));
+            return Err(error)
+                .with_context(|| format!("failed to read configuration `{}`", path.display()));
         }
     };
     if text.trim().is_empty() {
@@ -218,9 +220,15 @@ mod tests {
         let both = [("WINDLASS_ORG", "ours"), ("PO_ORG_ID", "theirs")];
         assert_eq!(settled(&flags, &both, file.clone()).org, "flag");
         assert_eq!(settled(&Flags::default(), &both, file.clone()).org, "ours");
-        assert_eq!(settled(&Flags::default(), &both[1..], file.clone()).org, "theirs");
+        assert_eq!(
+            settled(&Flags::default(), &both[1..], file.clone()).org,
+            "theirs"
+        );
         assert_eq!(settled(&Flags::default(), &[], file).org, "file");
-        assert_eq!(settled(&Flags::default(), &[], File::default()).org, DEFAULT_ORG);
+        assert_eq!(
+            settled(&Flags::default(), &[], File::default()).org,
+            DEFAULT_ORG
+        );
     }
 
     #[test]

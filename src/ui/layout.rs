@@ -73,8 +73,14 @@ fn sugiyama(picture: &Picture) -> Vec<(f64, f64)> {
     parts.sort_by_key(|nodes| nodes.iter().map(|(index, _)| *index).min());
     let mut top = 0.0;
     for nodes in parts {
-        let low = nodes.iter().map(|(_, (x, _))| *x).fold(f64::INFINITY, f64::min);
-        let high = nodes.iter().map(|(_, (x, _))| *x).fold(f64::NEG_INFINITY, f64::max);
+        let low = nodes
+            .iter()
+            .map(|(_, (x, _))| *x)
+            .fold(f64::INFINITY, f64::min);
+        let high = nodes
+            .iter()
+            .map(|(_, (x, _))| *x)
+            .fold(f64::NEG_INFINITY, f64::max);
         for (index, (x, _)) in nodes {
             #[expect(clippy::cast_precision_loss, reason = "a depth is small")]
             let layer = depth[index] as f64;
@@ -155,7 +161,10 @@ mod tests {
         let picture = picture();
         let laid = layout(&picture);
         for edge in &picture.edges {
-            assert!(laid.at[edge.from].0 < laid.at[edge.to].0, "{edge:?} in {laid:?}");
+            assert!(
+                laid.at[edge.from].0 < laid.at[edge.to].0,
+                "{edge:?} in {laid:?}"
+            );
         }
     }
 

@@ -11,19 +11,32 @@ pub(crate) fn render(picture: &Picture) -> String {
         let mut lines = vec![escape(&node.name), escape(&node.kind)];
         lines.extend(node.module.as_deref().map(escape));
         let label = lines.join("<br>");
-        let (open, close) = if node.is_workload { ("([", "])") } else { ("[", "]") };
+        let (open, close) = if node.is_workload {
+            ("([", "])")
+        } else {
+            ("[", "]")
+        };
         let _ = writeln!(text, "  n{index}{open}\"{label}\"{close}");
     }
     for edge in &picture.edges {
         let _ = match &edge.alias {
-            Some(alias) => writeln!(text, "  n{} -- \"{}\" --> n{}", edge.from, escape(alias), edge.to),
+            Some(alias) => writeln!(
+                text,
+                "  n{} -- \"{}\" --> n{}",
+                edge.from,
+                escape(alias),
+                edge.to
+            ),
             None => writeln!(text, "  n{} --> n{}", edge.from, edge.to),
         };
     }
     for (mark, style) in [
         (Mark::Added, "stroke:#1a7f37,stroke-width:2px"),
         (Mark::Changed, "stroke:#9a6700,stroke-width:2px"),
-        (Mark::Removed, "stroke:#cf222e,stroke-width:2px,stroke-dasharray:5 3"),
+        (
+            Mark::Removed,
+            "stroke:#cf222e,stroke-width:2px,stroke-dasharray:5 3",
+        ),
     ] {
         let marked: Vec<String> = picture
             .nodes
@@ -34,7 +47,11 @@ pub(crate) fn render(picture: &Picture) -> String {
             .collect();
         if !marked.is_empty() {
             let word = mark.word();
-            let _ = writeln!(text, "  classDef {word} {style}\n  class {} {word}", marked.join(","));
+            let _ = writeln!(
+                text,
+                "  classDef {word} {style}\n  class {} {word}",
+                marked.join(",")
+            );
         }
     }
     text

@@ -107,10 +107,13 @@ impl Picture {
                 id: node.id.clone(),
                 name: node.key.id.clone(),
                 kind: kind(&node.key.type_name, &node.key.class),
-                module: node.module_id.as_ref().map(|module| match &node.module_version {
-                    Some(version) => format!("{module}@{}", short(version)),
-                    None => module.clone(),
-                }),
+                module: node
+                    .module_id
+                    .as_ref()
+                    .map(|module| match &node.module_version {
+                        Some(version) => format!("{module}@{}", short(version)),
+                        None => module.clone(),
+                    }),
                 why: node.why.as_ref().map(|why| why.scope.clone()),
                 mark: if node.leaving {
                     Mark::Removed
@@ -189,9 +192,9 @@ fn kind(type_name: &str, class: &str) -> String {
 /// An alias that a person wrote; anonymous edges have a base64 one of 43 or 44 characters.
 fn named(alias: &str) -> Option<String> {
     let hash = alias.len() >= 43
-        && alias
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'));
+        && alias.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
+        });
     (!hash).then(|| alias.to_owned())
 }
 
@@ -227,7 +230,12 @@ pub(crate) mod tests {
         Picture {
             nodes: vec![
                 node("web", "workload", None, Mark::Same),
-                node("workloads.web.app", "score-workload", Some("app@1"), Mark::Changed),
+                node(
+                    "workloads.web.app",
+                    "score-workload",
+                    Some("app@1"),
+                    Mark::Changed,
+                ),
                 node("shared.db", "postgres.<large>", Some("pg@2"), Mark::Added),
             ],
             edges: vec![edge(0, 1, "app"), edge(0, 2, "db"), edge(1, 2, "db")],

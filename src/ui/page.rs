@@ -51,7 +51,11 @@ pub(crate) fn rows(picture: &Picture, graph: Option<&Graph>) -> Vec<Row> {
                     (None, false) => "–".into(),
                 },
                 lost,
-                needs: if needs.is_empty() { "–".into() } else { needs.join(", ") },
+                needs: if needs.is_empty() {
+                    "–".into()
+                } else {
+                    needs.join(", ")
+                },
                 mark: node.mark.word(),
             }
         })
@@ -187,13 +191,17 @@ mod tests {
         assert!(page.contains("shop &#60;script&#62;") || page.contains("shop &lt;script&gt;"));
         assert!(!page.contains("<script"));
         assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
-        assert!(page.contains("<td>postgres.&#60;large&#62;</td>") || page.contains("<td>postgres.&lt;large&gt;</td>"));
+        assert!(
+            page.contains("<td>postgres.&#60;large&#62;</td>")
+                || page.contains("<td>postgres.&lt;large&gt;</td>")
+        );
     }
 
     #[test]
     fn the_demo_page_shows_both_sides_of_the_seal() {
         let graph = Graph::default();
-        let mut one = DemoEnvironment::new("dev", "shop/dev", &graph, &Diff::default(), &[0xab; 600]);
+        let mut one =
+            DemoEnvironment::new("dev", "shop/dev", &graph, &Diff::default(), &[0xab; 600]);
         one.outputs = "web:\n  url: http://x\n".into();
         let steps = [Step {
             what: "Change something".into(),

@@ -132,7 +132,13 @@ fn description(picture: &Picture) -> String {
             .filter(|edge| edge.from == index)
             .map(|edge| picture.nodes[edge.to].name.as_str())
             .collect();
-        let _ = write!(words, " {} ({}, {})", node.name, node.kind, node.mark.word());
+        let _ = write!(
+            words,
+            " {} ({}, {})",
+            node.name,
+            node.kind,
+            node.mark.word()
+        );
         if !needs.is_empty() {
             let _ = write!(words, " needs {}", needs.join(", "));
         }
@@ -195,7 +201,12 @@ mod tests {
 
     #[test]
     fn long_names_keep_their_ends() {
-        assert_eq!(fit("workloads.checkout.database-primary", 20).chars().count(), 20);
+        assert_eq!(
+            fit("workloads.checkout.database-primary", 20)
+                .chars()
+                .count(),
+            20
+        );
         assert!(fit("workloads.checkout.database-primary", 20).ends_with("primary"));
     }
 }

@@ -23,7 +23,10 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
         if let Some(entry) = entry_of(files, step)
             && let Some(cause) = needs(entry).into_iter().find(|name| broken.contains(name))
         {
-            print::say(print::paint(print::BAD, format!("! {} skipped: {cause} was refused", step.title)));
+            print::say(print::paint(
+                print::BAD,
+                format!("! {} skipped: {cause} was refused", step.title),
+            ));
             broken.insert(step.title.clone());
             continue;
         }
@@ -45,9 +48,9 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
 
 fn entry_of<'a>(files: &'a Files, step: &Step) -> Option<&'a Entry> {
     match &step.action {
-        Action::Create { entry, .. } | Action::Update { entry, .. } | Action::Replace { entry, .. } => {
-            files.entries.get(*entry)
-        }
+        Action::Create { entry, .. }
+        | Action::Update { entry, .. }
+        | Action::Replace { entry, .. } => files.entries.get(*entry),
         Action::Remove { .. } => None,
     }
 }
@@ -67,8 +70,17 @@ fn needs(entry: &Entry) -> Vec<String> {
     if entry.kind.name == "environment" {
         names.extend(text("project_id").map(|name| format!("project {name}")));
     }
-    if let Some(mapping) = entry.body.get("provider_mapping").and_then(Value::as_object) {
-        names.extend(mapping.values().filter_map(Value::as_str).map(|name| format!("provider {name}")));
+    if let Some(mapping) = entry
+        .body
+        .get("provider_mapping")
+        .and_then(Value::as_object)
+    {
+        names.extend(
+            mapping
+                .values()
+                .filter_map(Value::as_str)
+                .map(|name| format!("provider {name}")),
+        );
     }
     names
 }
@@ -101,20 +113,34 @@ async fn take(client: &Client, files: &Files, step: &Step) -> Result<(), CallErr
             }
             call(client, Method::PATCH, &step.kind.item(ids), Some(body)).await
         }
-        Action::Replace { entry, old, body, .. } => {
+        Action::Replace {
+            entry, old, body, ..
+        } => {
             upload(client, &files.entries[*entry]).await?;
-            call(client, Method::DELETE, &step.kind.item(std::slice::from_ref(old)), None).await?;
+            call(
+                client,
+                Method::DELETE,
+                &step.kind.item(std::slice::from_ref(old)),
+                None,
+            )
+            .await?;
             create(client, step.kind, body).await
         }
-        Action::Remove { ids } => match call(client, Method::DELETE, &step.kind.item(ids), None).await {
-            // Removed along with what it belonged to.
-            Err(error) if error.refused(404).is_some() => Ok(()),
-            other => other,
-        },
+        Action::Remove { ids } => {
+            match call(client, Method::DELETE, &step.kind.item(ids), None).await {
+                // Removed along with what it belonged to.
+                Err(error) if error.refused(404).is_some() => Ok(()),
+                other => other,
+            }
+        }
     }
 }
 
-async fn create(client: &Client, kind: &'static Kind, body: &Map<String, Value>) -> Result<(), CallError> {
+async fn create(
+    client: &Client,
+    kind: &'static Kind,
+    body: &Map<String, Value>,
+) -> Result<(), CallError> {
     let ids = kind.ids_of(body).unwrap_or_default();
     let mut body = body.clone();
     if *kind == kinds::ENVIRONMENT {
@@ -161,12 +187,18 @@ fn tell(files: &Files, step: &Step, message: String, diagnostics: Vec<Diagnostic
     };
     if diagnostics.is_empty() {
         // v1's messages begin with a pointer where one field is meant.
-        let (field, words) = match message.strip_prefix('/').and_then(|rest| rest.split_once(": ")) {
+        let (field, words) = match message
+            .strip_prefix('/')
+            .and_then(|rest| rest.split_once(": "))
+        {
             Some((field, words)) => (field.to_owned(), words.to_owned()),
             None => (String::new(), message),
         };
         let title = describe(entry.kind, &entry.body);
         return vec![files.problem(entry, "Refused", format!("{title}: {words}"), &field)];
     }
-    diagnostics.into_iter().map(|diagnostic| files.found(entry, diagnostic)).collect()
+    diagnostics
+        .into_iter()
+        .map(|diagnostic| files.found(entry, diagnostic))
+        .collect()
 }

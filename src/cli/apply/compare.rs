@@ -39,7 +39,10 @@ pub(crate) fn differences(
             continue;
         }
         let default = default(kind, field.name, wanted);
-        let want = wanted.get(field.name).cloned().unwrap_or_else(|| default.clone());
+        let want = wanted
+            .get(field.name)
+            .cloned()
+            .unwrap_or_else(|| default.clone());
         let have = current.get(field.name).cloned().unwrap_or(default);
         if !same(&tidy(field.name, &want), &tidy(field.name, &have)) {
             found.push(Difference {
@@ -57,9 +60,11 @@ fn default(kind: &Kind, field: &str, object: &Map<String, Value>) -> Value {
     match field {
         "display_name" => object.get("id").cloned().unwrap_or(Value::Null),
         "is_developer_accessible" => json!(true),
-        "description" | "module_source_code" | "resource_id" | "project_id" | "env_id" | "env_type_id" => json!(""),
+        "description" | "module_source_code" | "resource_id" | "project_id" | "env_id"
+        | "env_type_id" => json!(""),
         "resource_class" => json!(crate::model::DEFAULT_CLASS),
-        "configuration" | "module_params" | "module_inputs" | "provider_mapping" | "dependencies" => json!({}),
+        "configuration" | "module_params" | "module_inputs" | "provider_mapping"
+        | "dependencies" => json!({}),
         "coprovisioned" => json!([]),
         _ => {
             debug_assert!(
@@ -119,9 +124,18 @@ fn extras(
 fn tidy(field: &str, value: &Value) -> Value {
     let structured = matches!(
         field,
-        "module_params" | "dependencies" | "coprovisioned" | "windlass" | "runner_configuration" | "state_storage_configuration"
+        "module_params"
+            | "dependencies"
+            | "coprovisioned"
+            | "windlass"
+            | "runner_configuration"
+            | "state_storage_configuration"
     );
-    if structured { without_nothing(value, 0) } else { value.clone() }
+    if structured {
+        without_nothing(value, 0)
+    } else {
+        value.clone()
+    }
 }
 
 fn without_nothing(value: &Value, depth: usize) -> Value {
@@ -136,12 +150,21 @@ fn without_nothing(value: &Value, depth: usize) -> Value {
                 })
                 .map(|(key, value)| {
                     // Params of a dependency are the user's own and stay as they are.
-                    let inner = if key == "params" { value.clone() } else { without_nothing(value, depth + 1) };
+                    let inner = if key == "params" {
+                        value.clone()
+                    } else {
+                        without_nothing(value, depth + 1)
+                    };
                     (key.clone(), inner)
                 })
                 .collect(),
         ),
-        Value::Array(items) => Value::Array(items.iter().map(|item| without_nothing(item, depth + 1)).collect()),
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| without_nothing(item, depth + 1))
+                .collect(),
+        ),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
@@ -150,7 +173,9 @@ fn without_nothing(value: &Value, depth: usize) -> Value {
 fn same(want: &Value, have: &Value) -> bool {
     match (want, have) {
         (Value::String(_), Value::String(have)) if have == "SECRET" => true,
-        (Value::Number(want), Value::Number(have)) => want == have || want.as_f64() == have.as_f64(),
+        (Value::Number(want), Value::Number(have)) => {
+            want == have || want.as_f64() == have.as_f64()
+        }
         (Value::Object(want), Value::Object(have)) => {
             want.len() == have.len()
                 && want
@@ -202,7 +227,12 @@ mod tests {
     use super::*;
     use crate::cli::kinds::{MODULE, PROJECT, RUNNER};
 
-    fn told(kind: &'static Kind, wanted: Value, current: Value, owner: Option<&str>) -> Vec<String> {
+    fn told(
+        kind: &'static Kind,
+        wanted: Value,
+        current: Value,
+        owner: Option<&str>,
+    ) -> Vec<String> {
         let map = |value: Value| value.as_object().cloned().expect("a map");
         differences(kind, &map(wanted), &map(current), owner)
             .into_iter()
@@ -224,7 +254,12 @@ mod tests {
     #[test]
     fn what_was_set_by_hand_goes_back_to_its_default() {
         assert_eq!(
-            told(&PROJECT, json!({"id": "shop"}), json!({"id": "shop", "display_name": "By hand"}), None),
+            told(
+                &PROJECT,
+                json!({"id": "shop"}),
+                json!({"id": "shop", "display_name": "By hand"}),
+                None
+            ),
             ["display_name: \"By hand\" → \"shop\""]
         );
         let inputs = json!({"id": "m", "resource_type": "t", "module_source": "/x", "module_inputs": {"a": null, "b": 2}});
@@ -237,10 +272,16 @@ mod tests {
 
     #[test]
     fn owners_count_only_when_named() {
-        let (wanted, current) = (json!({"id": "p"}), json!({"id": "p", "display_name": "p", "windlass": {"owner": "x"}}));
+        let (wanted, current) = (
+            json!({"id": "p"}),
+            json!({"id": "p", "display_name": "p", "windlass": {"owner": "x"}}),
+        );
         assert!(told(&PROJECT, wanted.clone(), current.clone(), None).is_empty());
         assert!(told(&PROJECT, wanted.clone(), current.clone(), Some("x")).is_empty());
-        assert_eq!(told(&PROJECT, wanted, current, Some("y")), ["windlass.owner: \"x\" → \"y\""]);
+        assert_eq!(
+            told(&PROJECT, wanted, current, Some("y")),
+            ["windlass.owner: \"x\" → \"y\""]
+        );
     }
 
     #[test]

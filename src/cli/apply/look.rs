@@ -22,12 +22,19 @@ pub(crate) struct Current {
 impl Current {
     /// Objects of a kind.
     pub(crate) fn of(&self, kind: &Kind) -> &[Map<String, Value>] {
-        self.objects.get(kind.name).map(Vec::as_slice).unwrap_or_default()
+        self.objects
+            .get(kind.name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 }
 
 /// Fetches it.
-pub(crate) async fn look(client: &Client, files: &Files, options: &Options) -> Result<Current, CallError> {
+pub(crate) async fn look(
+    client: &Client,
+    files: &Files,
+    options: &Options,
+) -> Result<Current, CallError> {
     let mut current = Current::default();
     for kind in kinds::ALL.iter().copied() {
         let listed: Vec<Map<String, Value>> = client.list(&kind.collection(&[])).await?;
@@ -50,7 +57,9 @@ pub(crate) async fn look(client: &Client, files: &Files, options: &Options) -> R
         current.objects.insert(kind.name, objects);
     }
     if options.prune {
-        let last: Vec<Deployment> = client.list("last-deployments?state_change_only=true").await?;
+        let last: Vec<Deployment> = client
+            .list("last-deployments?state_change_only=true")
+            .await?;
         current.deployed = last
             .into_iter()
             .map(|deployment| format!("{}/{}", deployment.project_id, deployment.env_id))

@@ -68,7 +68,10 @@ pub(crate) async fn apply(
         print::warning(kept);
     }
     if plan.steps.is_empty() {
-        print::success(format!("Nothing changed: {} objects are as described.", plan.unchanged));
+        print::success(format!(
+            "Nothing changed: {} objects are as described.",
+            plan.unchanged
+        ));
         return Ok(Exit::OK);
     }
     if dry_run {

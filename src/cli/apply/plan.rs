@@ -88,10 +88,17 @@ impl Step {
             Action::Create { .. } => print::paint(print::GOOD, format!("+ {}", self.title)),
             Action::Update { differences, .. } => {
                 let words: Vec<&str> = differences.iter().map(|one| one.words.as_str()).collect();
-                format!("{}: {}", print::paint(print::CHANGED, format!("~ {}", self.title)), words.join("; "))
+                format!(
+                    "{}: {}",
+                    print::paint(print::CHANGED, format!("~ {}", self.title)),
+                    words.join("; ")
+                )
             }
             Action::Replace { words, .. } => {
-                format!("{}: {words}", print::paint(print::CHANGED, format!("~ {}", self.title)))
+                format!(
+                    "{}: {words}",
+                    print::paint(print::CHANGED, format!("~ {}", self.title))
+                )
             }
             Action::Remove { .. } => print::paint(print::BAD, format!("- {}", self.title)),
         }
@@ -101,7 +108,12 @@ impl Step {
 impl Plan {
     /// `3 created, 1 changed, 0 removed, 12 unchanged`.
     pub(crate) fn counts(&self, future: bool) -> String {
-        let count = |wanted: fn(&Action) -> bool| self.steps.iter().filter(|step| wanted(&step.action)).count();
+        let count = |wanted: fn(&Action) -> bool| {
+            self.steps
+                .iter()
+                .filter(|step| wanted(&step.action))
+                .count()
+        };
         let words = if future {
             ["to create", "to change", "to remove"]
         } else {
@@ -121,7 +133,11 @@ impl Plan {
 }
 
 /// Plans, or says everything that stands against it.
-pub(crate) fn plan(files: &Files, current: &Current, options: &Options) -> Result<Plan, Vec<Found>> {
+pub(crate) fn plan(
+    files: &Files,
+    current: &Current,
+    options: &Options,
+) -> Result<Plan, Vec<Found>> {
     let mut found = Vec::new();
     references(files, current, &mut found);
     let mut plan = Plan {
@@ -137,10 +153,19 @@ pub(crate) fn plan(files: &Files, current: &Current, options: &Options) -> Resul
             .iter()
             .map(|object| (identity(kind, object, None), object))
             .collect();
-        for (index, entry) in files.entries.iter().enumerate().filter(|(_, entry)| entry.kind == kind) {
-            let resource_type = text(&entry.body, "module_id").and_then(|module| types.get(module).copied());
+        for (index, entry) in files
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.kind == kind)
+        {
+            let resource_type =
+                text(&entry.body, "module_id").and_then(|module| types.get(module).copied());
             let key = identity(kind, &entry.body, resource_type);
-            let existing = there.get(&key).copied().filter(|object| !is_built_in(object));
+            let existing = there
+                .get(&key)
+                .copied()
+                .filter(|object| !is_built_in(object));
             described.insert((kind.name, key));
             match existing {
                 None => plan.steps.push(Step {
@@ -158,12 +183,19 @@ pub(crate) fn plan(files: &Files, current: &Current, options: &Options) -> Resul
     if options.prune {
         prune(current, options, &described, &mut plan);
     }
-    if found.is_empty() { Ok(plan) } else { Err(found) }
+    if found.is_empty() {
+        Ok(plan)
+    } else {
+        Err(found)
+    }
 }
 
 /// A type that ships with the product can be shadowed, and then it is ours.
 fn is_built_in(object: &Map<String, Value>) -> bool {
-    object.get("built_in").and_then(Value::as_bool).unwrap_or(false)
+    object
+        .get("built_in")
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
 }
 
 fn change(
@@ -215,11 +247,20 @@ fn change(
             differences,
         }
     };
-    plan.steps.push(Step { kind, title, action });
+    plan.steps.push(Step {
+        kind,
+        title,
+        action,
+    });
 }
 
 /// What the owner applied before and nobody describes any more, backwards.
-fn prune(current: &Current, options: &Options, described: &BTreeSet<(&str, String)>, plan: &mut Plan) {
+fn prune(
+    current: &Current,
+    options: &Options,
+    described: &BTreeSet<(&str, String)>,
+    plan: &mut Plan,
+) {
     let Some(owner) = options.owner.as_deref() else {
         return;
     };
@@ -247,7 +288,9 @@ fn prune(current: &Current, options: &Options, described: &BTreeSet<(&str, Strin
                 continue;
             }
             if held.contains(&title) {
-                plan.kept.push(format!("{title} is kept: an environment that is kept needs it."));
+                plan.kept.push(format!(
+                    "{title} is kept: an environment that is kept needs it."
+                ));
                 continue;
             }
             let ids = if kind.is_rule() {
@@ -281,7 +324,10 @@ fn with_owner(body: &Map<String, Value>, options: &Options) -> Map<String, Value
 }
 
 fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
-    object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+    object
+        .get(field)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
 }
 
 /// Module to resource type: as described, else as it is.
@@ -337,13 +383,19 @@ fn references(files: &Files, current: &Current, found: &mut Vec<Found>) {
         crate::wire::runners::PROCESS.to_owned(),
     ]);
     for entry in &files.entries {
-        let mut missing = |kind: &Kind, name: Option<&str>, known: &BTreeSet<String>, field: &str| {
+        let mut missing = |kind: &Kind,
+                           name: Option<&str>,
+                           known: &BTreeSet<String>,
+                           field: &str| {
             let Some(name) = name.filter(|name| !known.contains(*name)) else {
                 return;
             };
             let hint = match nearest(name, known.iter().map(String::as_str)).as_slice() {
                 [] if known.is_empty() => format!("There is no {} yet.", kind.title.to_lowercase()),
-                [] => format!("There are {}.", schema::ticked(known.iter().map(String::as_str).take(12))),
+                [] => format!(
+                    "There are {}.",
+                    schema::ticked(known.iter().map(String::as_str).take(12))
+                ),
                 near => format!("Did you mean {}?", schema::or(near)),
             };
             found.push(files.problem(
@@ -356,30 +408,96 @@ fn references(files: &Files, current: &Current, found: &mut Vec<Found>) {
         let body = &entry.body;
         match entry.kind.name {
             "environment" => {
-                missing(&kinds::PROJECT, text(body, "project_id"), &projects, "project_id");
-                missing(&kinds::ENVIRONMENT_TYPE, text(body, "env_type_id"), &environment_types, "env_type_id");
+                missing(
+                    &kinds::PROJECT,
+                    text(body, "project_id"),
+                    &projects,
+                    "project_id",
+                );
+                missing(
+                    &kinds::ENVIRONMENT_TYPE,
+                    text(body, "env_type_id"),
+                    &environment_types,
+                    "env_type_id",
+                );
             }
             "module" => {
-                missing(&kinds::RESOURCE_TYPE, text(body, "resource_type"), &types, "resource_type");
-                for (alias, dependency) in body.get("dependencies").and_then(Value::as_object).into_iter().flatten() {
+                missing(
+                    &kinds::RESOURCE_TYPE,
+                    text(body, "resource_type"),
+                    &types,
+                    "resource_type",
+                );
+                for (alias, dependency) in body
+                    .get("dependencies")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flatten()
+                {
                     let name = dependency.get("type").and_then(Value::as_str);
-                    missing(&kinds::RESOURCE_TYPE, name, &types, &format!("dependencies/{}/type", escaped(alias)));
+                    missing(
+                        &kinds::RESOURCE_TYPE,
+                        name,
+                        &types,
+                        &format!("dependencies/{}/type", escaped(alias)),
+                    );
                 }
-                for (index, other) in body.get("coprovisioned").and_then(Value::as_array).into_iter().flatten().enumerate() {
+                for (index, other) in body
+                    .get("coprovisioned")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                {
                     let name = other.get("type").and_then(Value::as_str);
-                    missing(&kinds::RESOURCE_TYPE, name, &types, &format!("coprovisioned/{index}/type"));
+                    missing(
+                        &kinds::RESOURCE_TYPE,
+                        name,
+                        &types,
+                        &format!("coprovisioned/{index}/type"),
+                    );
                 }
-                for (local, name) in body.get("provider_mapping").and_then(Value::as_object).into_iter().flatten() {
-                    missing(&kinds::PROVIDER, name.as_str(), &providers, &format!("provider_mapping/{}", escaped(local)));
+                for (local, name) in body
+                    .get("provider_mapping")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flatten()
+                {
+                    missing(
+                        &kinds::PROVIDER,
+                        name.as_str(),
+                        &providers,
+                        &format!("provider_mapping/{}", escaped(local)),
+                    );
                 }
             }
             "module-rule" => {
-                missing(&kinds::MODULE, text(body, "module_id"), &modules, "module_id");
-                missing(&kinds::ENVIRONMENT_TYPE, text(body, "env_type_id"), &environment_types, "env_type_id");
+                missing(
+                    &kinds::MODULE,
+                    text(body, "module_id"),
+                    &modules,
+                    "module_id",
+                );
+                missing(
+                    &kinds::ENVIRONMENT_TYPE,
+                    text(body, "env_type_id"),
+                    &environment_types,
+                    "env_type_id",
+                );
             }
             "runner-rule" => {
-                missing(&kinds::RUNNER, text(body, "runner_id"), &runners, "runner_id");
-                missing(&kinds::ENVIRONMENT_TYPE, text(body, "env_type_id"), &environment_types, "env_type_id");
+                missing(
+                    &kinds::RUNNER,
+                    text(body, "runner_id"),
+                    &runners,
+                    "runner_id",
+                );
+                missing(
+                    &kinds::ENVIRONMENT_TYPE,
+                    text(body, "env_type_id"),
+                    &environment_types,
+                    "env_type_id",
+                );
             }
             _ => {}
         }
@@ -439,12 +557,27 @@ mod tests {
     #[test]
     fn what_is_as_described_is_left_alone_and_what_was_altered_is_named() {
         let there = current(&[
-            ("environment-type", json!({"id": "development", "display_name": "development"})),
+            (
+                "environment-type",
+                json!({"id": "development", "display_name": "development"}),
+            ),
             ("project", json!({"id": "shop", "display_name": "Altered"})),
-            ("resource-type", json!({"id": "postgres", "output_schema": {}, "is_developer_accessible": true, "built_in": false})),
-            ("module", json!({"id": "pg", "resource_type": "postgres", "module_source": "/m/pg"})),
-            ("environment", json!({"id": "dev", "project_id": "shop", "env_type_id": "development", "display_name": "dev"})),
-            ("module-rule", json!({"id": "u", "module_id": "old", "resource_type": "postgres", "resource_class": "default"})),
+            (
+                "resource-type",
+                json!({"id": "postgres", "output_schema": {}, "is_developer_accessible": true, "built_in": false}),
+            ),
+            (
+                "module",
+                json!({"id": "pg", "resource_type": "postgres", "module_source": "/m/pg"}),
+            ),
+            (
+                "environment",
+                json!({"id": "dev", "project_id": "shop", "env_type_id": "development", "display_name": "dev"}),
+            ),
+            (
+                "module-rule",
+                json!({"id": "u", "module_id": "old", "resource_type": "postgres", "resource_class": "default"}),
+            ),
         ]);
         let plan = plan(&files(TEXT), &there, &Options::default()).expect("plans");
         insta::assert_snapshot!(format!("{}\n{}", lines(&plan), plan.counts(true)), @r#"
@@ -459,7 +592,10 @@ mod tests {
         let text = "kind: module\nid: pg\nresource_type: postgers\nmodule_source: /m\nprovider_mapping: {aws: aws.default}\n---\nkind: environment\nproject_id: shop\nid: dev\nenv_type_id: dev\n";
         let there = current(&[("resource-type", json!({"id": "postgres"}))]);
         let found = plan(&files(text), &there, &Options::default()).expect_err("refused");
-        let words: Vec<&str> = found.iter().map(|one| one.diagnostic.detail.as_str()).collect();
+        let words: Vec<&str> = found
+            .iter()
+            .map(|one| one.diagnostic.detail.as_str())
+            .collect();
         insta::assert_snapshot!(words.join("\n"), @r"
         `postgers` neither exists nor is described in these files. Did you mean `postgres`?
         `aws.default` neither exists nor is described in these files. There is no provider yet.
@@ -472,7 +608,10 @@ mod tests {
     fn what_cannot_change_is_refused() {
         let there = current(&[
             ("resource-type", json!({"id": "dns"})),
-            ("module", json!({"id": "pg", "resource_type": "dns", "module_source": "/m/pg"})),
+            (
+                "module",
+                json!({"id": "pg", "resource_type": "dns", "module_source": "/m/pg"}),
+            ),
         ]);
         let found = plan(&files(TEXT), &there, &Options::default()).expect_err("refused");
         assert_eq!(found.len(), 1);
@@ -486,13 +625,37 @@ mod tests {
             object
         };
         let mut there = current(&[
-            ("project", owned(json!({"id": "shop", "display_name": "shop"}), "me")),
-            ("project", owned(json!({"id": "old", "display_name": "old"}), "me")),
-            ("project", owned(json!({"id": "live", "display_name": "live"}), "me")),
-            ("project", owned(json!({"id": "other", "display_name": "other"}), "you")),
+            (
+                "project",
+                owned(json!({"id": "shop", "display_name": "shop"}), "me"),
+            ),
+            (
+                "project",
+                owned(json!({"id": "old", "display_name": "old"}), "me"),
+            ),
+            (
+                "project",
+                owned(json!({"id": "live", "display_name": "live"}), "me"),
+            ),
+            (
+                "project",
+                owned(json!({"id": "other", "display_name": "other"}), "you"),
+            ),
             ("project", json!({"id": "nobodys", "display_name": "x"})),
-            ("environment", owned(json!({"id": "e", "project_id": "old", "env_type_id": "t"}), "me")),
-            ("environment", owned(json!({"id": "e", "project_id": "live", "env_type_id": "t"}), "me")),
+            (
+                "environment",
+                owned(
+                    json!({"id": "e", "project_id": "old", "env_type_id": "t"}),
+                    "me",
+                ),
+            ),
+            (
+                "environment",
+                owned(
+                    json!({"id": "e", "project_id": "live", "env_type_id": "t"}),
+                    "me",
+                ),
+            ),
         ]);
         there.deployed.insert("live/e".into());
         let options = Options {

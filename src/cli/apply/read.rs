@@ -51,16 +51,32 @@ impl Files {
         let text = &self.texts[entry.text];
         let pointer = diagnostic.places.first().map_or("", |place| &place.pointer);
         let excerpt = place::in_document(text, pointer, &diagnostic);
-        Found { diagnostic, excerpt }
+        Found {
+            diagnostic,
+            excerpt,
+        }
     }
 
     /// A problem with one field of an entry.
-    pub(crate) fn problem(&self, entry: &Entry, summary: &str, detail: String, field: &str) -> Found {
+    pub(crate) fn problem(
+        &self,
+        entry: &Entry,
+        summary: &str,
+        detail: String,
+        field: &str,
+    ) -> Found {
         let document = Document::File {
             name: self.texts[entry.text].name.clone(),
         };
-        let at = if field.is_empty() { String::new() } else { format!("/{field}") };
-        self.found(entry, Diagnostic::error(summary, detail, Place::at(document, at)))
+        let at = if field.is_empty() {
+            String::new()
+        } else {
+            format!("/{field}")
+        };
+        self.found(
+            entry,
+            Diagnostic::error(summary, detail, Place::at(document, at)),
+        )
     }
 }
 
@@ -104,7 +120,8 @@ pub(crate) fn read(places: &[String]) -> anyhow::Result<Files> {
 fn file(path: &Path) -> anyhow::Result<RawFile> {
     Ok(RawFile {
         name: path.display().to_string(),
-        bytes: std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?,
+        bytes: std::fs::read(path)
+            .with_context(|| format!("could not read `{}`", path.display()))?,
         base: path.parent().map(|parent| {
             if parent.as_os_str().is_empty() {
                 PathBuf::from(".")
@@ -118,7 +135,10 @@ fn file(path: &Path) -> anyhow::Result<RawFile> {
 /// Documents below a directory, in byte order of their paths; hidden ones are passed over.
 fn walk(dir: &Path, depth: usize, raw: &mut Vec<RawFile>) -> anyhow::Result<()> {
     if depth > MAX_DEPTH {
-        anyhow::bail!("`{}` is nested deeper than {MAX_DEPTH} directories", dir.display());
+        anyhow::bail!(
+            "`{}` is nested deeper than {MAX_DEPTH} directories",
+            dir.display()
+        );
     }
     let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
         .with_context(|| format!("could not read `{}`", dir.display()))?
@@ -128,9 +148,10 @@ fn walk(dir: &Path, depth: usize, raw: &mut Vec<RawFile>) -> anyhow::Result<()> 
     paths.sort();
     // A directory with engine code is a module's, whatever else lies in it.
     let is_code = depth > 0
-        && paths
-            .iter()
-            .any(|path| path.extension().is_some_and(|ext| ext == "tf" || ext == "tofu"));
+        && paths.iter().any(|path| {
+            path.extension()
+                .is_some_and(|ext| ext == "tf" || ext == "tofu")
+        });
     if is_code {
         return Ok(());
     }
@@ -165,7 +186,11 @@ pub(crate) fn parse(raw: &[RawFile], places: &[String]) -> anyhow::Result<Files>
         let lossy: Arc<str> = String::from_utf8_lossy(&one.bytes).into();
         match text::read_all(&one.name, &one.bytes, text::Limits::DEFAULT) {
             Err(problems) => {
-                found.extend(problems.into_iter().map(|problem| place::in_text(&one.name, &lossy, problem)));
+                found.extend(
+                    problems
+                        .into_iter()
+                        .map(|problem| place::in_text(&one.name, &lossy, problem)),
+                );
             }
             Ok(documents) => {
                 for document in documents {
@@ -190,7 +215,9 @@ pub(crate) fn parse(raw: &[RawFile], places: &[String]) -> anyhow::Result<Files>
         return Err(Findings(found).into());
     }
     for name in passed_over {
-        print::note(format!("Passed over {name}: it is for `windlass deploy` or `windlass score deploy`."));
+        print::note(format!(
+            "Passed over {name}: it is for `windlass deploy` or `windlass score deploy`."
+        ));
     }
     if files.entries.is_empty() {
         return Err(nothing_found(places));
@@ -220,13 +247,19 @@ fn entry(files: &mut Files, text: usize, base: Option<&Path>, found: &mut Vec<Fo
     let mut refuse = |summary: &str, detail: String, pointer: &str| {
         let diagnostic = Diagnostic::error(summary, detail, Place::at(document.clone(), pointer));
         let excerpt = place::in_document(source, pointer, &diagnostic);
-        found.push(Found { diagnostic, excerpt });
+        found.push(Found {
+            diagnostic,
+            excerpt,
+        });
     };
     let known = || kinds::ALL.iter().map(|kind| kind.name);
     let Some(map) = source.document.value.as_object() else {
         refuse(
             "Not an object",
-            format!("A document with `kind:` is expected, and this is {}.", schema::kind_of(&source.document.value)),
+            format!(
+                "A document with `kind:` is expected, and this is {}.",
+                schema::kind_of(&source.document.value)
+            ),
             "",
         );
         return;
@@ -234,7 +267,10 @@ fn entry(files: &mut Files, text: usize, base: Option<&Path>, found: &mut Vec<Fo
     let Some(name) = map.get("kind").and_then(Value::as_str) else {
         refuse(
             "No kind",
-            format!("Every document says its `kind:`, one of {}.", schema::ticked(known())),
+            format!(
+                "Every document says its `kind:`, one of {}.",
+                schema::ticked(known())
+            ),
             "",
         );
         return;
@@ -244,7 +280,11 @@ fn entry(files: &mut Files, text: usize, base: Option<&Path>, found: &mut Vec<Fo
             [] => format!("Use one of {}.", schema::ticked(known())),
             near => format!("Did you mean {}?", schema::or(near)),
         };
-        refuse("Unknown kind", format!("There is no kind `{name}`. {hint}"), "/kind");
+        refuse(
+            "Unknown kind",
+            format!("There is no kind `{name}`. {hint}"),
+            "/kind",
+        );
         return;
     };
     let mut body = map.clone();
@@ -254,17 +294,26 @@ fn entry(files: &mut Files, text: usize, base: Option<&Path>, found: &mut Vec<Fo
     for diagnostic in problems {
         let pointer = diagnostic.places.first().map_or("", |place| &place.pointer);
         let excerpt = place::in_document(source, pointer, &diagnostic);
-        found.push(Found { diagnostic, excerpt });
+        found.push(Found {
+            diagnostic,
+            excerpt,
+        });
     }
     body.retain(|_, value| !value.is_null());
     let mut code = None;
     if *kind == kinds::MODULE
-        && let Some(dir) = body.get("module_source").and_then(Value::as_str).map(str::to_owned)
+        && let Some(dir) = body
+            .get("module_source")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
         && (dir.starts_with("./") || dir == ".")
     {
         match module_code(&dir, base) {
             Ok(read) => {
-                body.insert("module_source".into(), Value::String(format!("dir::{}", read.digest())));
+                body.insert(
+                    "module_source".into(),
+                    Value::String(format!("dir::{}", read.digest())),
+                );
                 code = Some(read);
             }
             Err(detail) => {
@@ -274,13 +323,21 @@ fn entry(files: &mut Files, text: usize, base: Option<&Path>, found: &mut Vec<Fo
                     Place::at(document.clone(), "/module_source"),
                 );
                 let excerpt = place::in_document(source, "/module_source", &diagnostic);
-                found.push(Found { diagnostic, excerpt });
+                found.push(Found {
+                    diagnostic,
+                    excerpt,
+                });
                 sound = false;
             }
         }
     }
     if sound {
-        files.entries.push(Entry { kind, body, text, code });
+        files.entries.push(Entry {
+            kind,
+            body,
+            text,
+            code,
+        });
     }
 }
 
@@ -313,11 +370,19 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
         .entries
         .iter()
         .filter(|entry| *entry.kind == kinds::MODULE)
-        .filter_map(|entry| Some((entry.body.get("id")?.as_str()?, entry.body.get("resource_type")?.as_str()?)))
+        .filter_map(|entry| {
+            Some((
+                entry.body.get("id")?.as_str()?,
+                entry.body.get("resource_type")?.as_str()?,
+            ))
+        })
         .collect();
     let mut told: BTreeSet<String> = BTreeSet::new();
     for entry in &files.entries {
-        let position = kinds::ALL.iter().position(|kind| *kind == entry.kind).unwrap_or(0);
+        let position = kinds::ALL
+            .iter()
+            .position(|kind| *kind == entry.kind)
+            .unwrap_or(0);
         let resource_type = entry
             .body
             .get("module_id")
@@ -337,7 +402,10 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
                 found.push(files.problem(
                     entry,
                     "Described twice",
-                    format!("{title}: the first {what} is at {}:{at}. Remove one of them.", text.name),
+                    format!(
+                        "{title}: the first {what} is at {}:{at}. Remove one of them.",
+                        text.name
+                    ),
                     "",
                 ));
             }
@@ -349,8 +417,16 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
 
 /// What makes an object that object: its ids, or the conflict key of a rule. The resource type of a
 /// module rule is that of its module.
-pub(crate) fn identity(kind: &Kind, body: &Map<String, Value>, resource_type: Option<&str>) -> String {
-    let fields = if kind.is_rule() { kind.conflict_key } else { kind.ids };
+pub(crate) fn identity(
+    kind: &Kind,
+    body: &Map<String, Value>,
+    resource_type: Option<&str>,
+) -> String {
+    let fields = if kind.is_rule() {
+        kind.conflict_key
+    } else {
+        kind.ids
+    };
     let text = |field: &str| {
         let value = body.get(field).and_then(Value::as_str).unwrap_or_default();
         match field {
@@ -360,12 +436,20 @@ pub(crate) fn identity(kind: &Kind, body: &Map<String, Value>, resource_type: Op
         }
         .to_owned()
     };
-    fields.iter().map(|field| text(field)).collect::<Vec<_>>().join("\u{0}")
+    fields
+        .iter()
+        .map(|field| text(field))
+        .collect::<Vec<_>>()
+        .join("\u{0}")
 }
 
 /// An object in words: `module web`, `module-rule web (project shop)`.
 pub(crate) fn describe(kind: &Kind, body: &Map<String, Value>) -> String {
-    let text = |field: &str| body.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |field: &str| {
+        body.get(field)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     if !kind.is_rule() {
         let ids: Vec<String> = kind
             .ids
@@ -374,7 +458,9 @@ pub(crate) fn describe(kind: &Kind, body: &Map<String, Value>) -> String {
             .collect();
         return format!("{} {}", kind.name, kind.label(&ids));
     }
-    let picks = text("module_id").or_else(|| text("runner_id")).unwrap_or("?");
+    let picks = text("module_id")
+        .or_else(|| text("runner_id"))
+        .unwrap_or("?");
     let mut scope = Vec::new();
     for (field, word) in [
         ("resource_class", "class"),
@@ -426,7 +512,38 @@ pub(crate) mod tests {
     fn every_problem_of_every_document_is_found_with_its_place() {
         insta::assert_snapshot!(problems(
             "kind: project\nid: shop\ndisplay: Shop\n---\nkind: projekt\nid: x\n---\nkind: environment\nid: dev\n"
-        ));
+        ), @r#"
+        error: Unknown key
+         --> all.yaml:3:1
+          |
+        3 | display: Shop
+          | ^^^^^^^
+          |
+          = note: at /display
+          = `display` is not a field here. Did you mean `display_name`?
+        error: Unknown kind
+         --> all.yaml:5:7
+          |
+        5 | kind: projekt
+          |       ^^^^^^^
+          |
+          = note: at /kind
+          = There is no kind `projekt`. Did you mean `project`?
+        error: Missing field
+         --> all.yaml:8:1
+          |
+        8 | kind: environment
+          | ^^^^
+          |
+          = `project_id` is required: the project it belongs to.
+        error: Missing field
+         --> all.yaml:8:1
+          |
+        8 | kind: environment
+          | ^^^^
+          |
+          = `env_type_id` is required: its environment type.
+        "#);
     }
 
     #[test]

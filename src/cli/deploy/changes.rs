@@ -8,13 +8,21 @@ use crate::cli::{Session, get, print};
 use crate::wire::deployments::{Diff, DryRun};
 
 /// Shows both, or says that nothing changes.
-pub(crate) async fn show(session: &Session, request: &Request, preview: &DryRun) -> anyhow::Result<()> {
+pub(crate) async fn show(
+    session: &Session,
+    request: &Request,
+    preview: &DryRun,
+) -> anyhow::Result<()> {
     if print::is_quiet() {
         return Ok(());
     }
     let last = get::last_deployment(session, &request.project, &request.env).await?;
     let before = match &last {
-        Some(last) => get::find_deployment(session, &last.id, None).await?.manifest,
+        Some(last) => {
+            get::find_deployment(session, &last.id, None)
+                .await?
+                .manifest
+        }
         None => {
             print::note("No previous stateful deployment; everything is new.");
             None
@@ -81,10 +89,15 @@ pub(crate) fn graph_diff(diff: &Diff) -> String {
             _ => (print::CHANGED, '~'),
         };
         let summary = match change.kind.as_str() {
-            "module_changed" | "params_changed" => format!("  {}", print::harmless(&change.summary)),
+            "module_changed" | "params_changed" => {
+                format!("  {}", print::harmless(&change.summary))
+            }
             _ => String::new(),
         };
-        text.push_str(&print::paint(style, format!("  {sign} {}", change.resource)));
+        text.push_str(&print::paint(
+            style,
+            format!("  {sign} {}", change.resource),
+        ));
         text.push_str(&format!("{summary}\n"));
     }
     text
@@ -104,14 +117,13 @@ mod tests {
     fn a_changed_manifest_is_shown_by_its_changed_lines() {
         let before = json!({"workloads": {"web": {"outputs": {"a": "1", "b": "2"}}}});
         let after = json!({"workloads": {"web": {"outputs": {"a": "1", "b": "3"}}}});
-        insta::assert_snapshot!(plain(&manifest_diff(&before, &after)), @r"
-            workloads:
+        insta::assert_snapshot!(plain(&manifest_diff(&before, &after)), @r#"
               web:
                 outputs:
-                  a: '1'
-          -       b: '2'
-          +       b: '3'
-        ");
+                  a: "1"
+          -       b: "2"
+          +       b: "3"
+        "#);
         assert_eq!(manifest_diff(&before, &before), "");
     }
 

@@ -11,18 +11,22 @@ use crate::wire::deployments::{DryRun, Graph};
 /// Prints the answer to a dry run.
 pub(crate) fn show(request: &Request, preview: &DryRun, flags: &RunFlags) -> anyhow::Result<Exit> {
     match (flags.summary, flags.out) {
-        (Some(Summary::Markdown), _) => print::data(&super::report::markdown_of_preview(request, preview))?,
+        (Some(Summary::Markdown), _) => {
+            print::data(&super::report::markdown_of_preview(request, preview))?
+        }
         (None, Some(markup)) => {
             print::value::print(&serde_json::to_value(preview)?, markup.into(), &[])?;
         }
         (None, None) => print::data(&text(preview))?,
     }
     print::success("Dry-run deployment is valid.");
-    Ok(if flags.detailed_exitcode && !preview.diff.changes.is_empty() {
-        Exit::CHANGES
-    } else {
-        Exit::OK
-    })
+    Ok(
+        if flags.detailed_exitcode && !preview.diff.changes.is_empty() {
+            Exit::CHANGES
+        } else {
+            Exit::OK
+        },
+    )
 }
 
 /// The answer in words.
@@ -39,10 +43,17 @@ fn text(preview: &DryRun) -> String {
 
 /// A graph as a list: every node, its module, why, and its inputs.
 pub(crate) fn graph(graph: &Graph) -> String {
-    let workloads = graph.nodes.iter().filter(|node| node.key.is_workload()).count();
+    let workloads = graph
+        .nodes
+        .iter()
+        .filter(|node| node.key.is_workload())
+        .count();
     let mut text = print::paint(
         print::BOLD,
-        format!("{} resources of {workloads} workloads", graph.nodes.len() - workloads),
+        format!(
+            "{} resources of {workloads} workloads",
+            graph.nodes.len() - workloads
+        ),
     );
     text.push('\n');
     for node in &graph.nodes {
@@ -63,14 +74,27 @@ pub(crate) fn graph(graph: &Graph) -> String {
         if let Some(why) = &node.why {
             let _ = writeln!(text, "  why: {}", why.scope);
             for lost in &why.lost {
-                let _ = writeln!(text, "{}", print::paint(print::DIM, format!("       not {lost}")));
+                let _ = writeln!(
+                    text,
+                    "{}",
+                    print::paint(print::DIM, format!("       not {lost}"))
+                );
             }
         }
         if !node.declared_by.is_empty() {
-            let _ = writeln!(text, "{}", print::paint(print::DIM, format!("  declared by {}", node.declared_by)));
+            let _ = writeln!(
+                text,
+                "{}",
+                print::paint(print::DIM, format!("  declared by {}", node.declared_by))
+            );
         }
         for (name, value) in &node.resolved {
-            let _ = writeln!(text, "  {} = {}", print::harmless(name), print::harmless(value));
+            let _ = writeln!(
+                text,
+                "  {} = {}",
+                print::harmless(name),
+                print::harmless(value)
+            );
         }
     }
     text

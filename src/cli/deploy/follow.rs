@@ -66,13 +66,25 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
             _ = &mut interrupted => return Ok(End::Detached),
             result = tracker.feed(client, id) => result?,
         }
-        let deployment: Deployment = client.get(&format!("deployments/{}", kinds::segment(id))).await?;
+        let deployment: Deployment = client
+            .get(&format!("deployments/{}", kinds::segment(id)))
+            .await?;
         if deployment.status != "executing" {
             tracker.read_log(None).await;
             let took = tracker.progress.elapsed();
-            let Tracker { progress, log, resources, .. } = tracker;
+            let Tracker {
+                progress,
+                log,
+                resources,
+                ..
+            } = tracker;
             progress.finish();
-            return Ok(End::Over(Box::new(Over { deployment, log, resources, took })));
+            return Ok(End::Over(Box::new(Over {
+                deployment,
+                log,
+                resources,
+                took,
+            })));
         }
         // The feed ended and the deployment did not: the worker may be gone, too.
         session.ensure_worker()?;
@@ -122,7 +134,8 @@ impl Tracker<'_> {
             }
             What::Progress(progress) => {
                 let step = words(self.step.unwrap_or(Step::Applying));
-                self.progress.tick(&format!("{step} {}/{}", progress.done, progress.total));
+                self.progress
+                    .tick(&format!("{step} {}/{}", progress.done, progress.total));
             }
             What::Resource(resource) => self.resource(resource),
             What::Sealed {
@@ -132,7 +145,10 @@ impl Tracker<'_> {
             } if self.show_logs => self.read_log(Some(attempt)).await,
             What::Sealed { .. } => {}
             What::Retry(why) => {
-                self.progress.line(&print::paint(print::CHANGED, format!("Trying again: {}", print::harmless(&why))));
+                self.progress.line(&print::paint(
+                    print::CHANGED,
+                    format!("Trying again: {}", print::harmless(&why)),
+                ));
             }
             What::Ended(_) => self.is_over = true,
         }
@@ -141,8 +157,12 @@ impl Tracker<'_> {
     fn resource(&mut self, resource: ResourceEvent) {
         let line = format!("{} {}", resource.action, print::harmless(&resource.address));
         match resource.state.as_str() {
-            "failed" => self.progress.line(&print::paint(print::BAD, format!("  failed: {line}"))),
-            "done" if !self.show_logs => self.progress.line(&print::paint(print::DIM, format!("  {line}"))),
+            "failed" => self
+                .progress
+                .line(&print::paint(print::BAD, format!("  failed: {line}"))),
+            "done" if !self.show_logs => self
+                .progress
+                .line(&print::paint(print::DIM, format!("  {line}"))),
             _ => {}
         }
         if resource.state == "done" || resource.state == "failed" {
@@ -152,7 +172,9 @@ impl Tracker<'_> {
 
     /// Opens what is new in the log. A log that cannot be read must not end the following.
     async fn read_log(&mut self, attempt: Option<u32>) {
-        let Some(reader) = &mut self.reader else { return };
+        let Some(reader) = &mut self.reader else {
+            return;
+        };
         if let (Some(new), Some(old)) = (attempt, reader.attempt())
             && new > old
         {

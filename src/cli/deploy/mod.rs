@@ -69,7 +69,12 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "ID", help_heading = "What to do")]
     pub(crate) runner: Option<String>,
     /// Write the outputs, opened, to a file (0600) or - for standard output
-    #[arg(long, alias = "output", value_name = "FILE|-", help_heading = "Results")]
+    #[arg(
+        long,
+        alias = "output",
+        value_name = "FILE|-",
+        help_heading = "Results"
+    )]
     pub(crate) result: Option<String>,
     /// How to write outputs; with --dry-run: print the answer like this
     #[arg(short, long, alias = "format", value_enum, help_heading = "Results")]
@@ -90,7 +95,13 @@ pub(crate) struct RunFlags {
     #[arg(long, conflicts_with = "show_logs", help_heading = "Logs")]
     pub(crate) skip_logs: bool,
     /// What goes into the log
-    #[arg(long, value_enum, default_value = "info", value_name = "LEVEL", help_heading = "Logs")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "info",
+        value_name = "LEVEL",
+        help_heading = "Logs"
+    )]
     pub(crate) runner_logs_level: Level,
     /// Another reader of the log (age1…); may be repeated
     #[arg(long, value_name = "AGE_RECIPIENT", value_parser = keys::recipient, help_heading = "Keys")]
@@ -151,7 +162,11 @@ impl Deploy {
 }
 
 /// Everything from the preview to the exit code.
-pub(crate) async fn carry_out(session: &Session, request: Request, flags: RunFlags) -> anyhow::Result<Exit> {
+pub(crate) async fn carry_out(
+    session: &Session,
+    request: Request,
+    flags: RunFlags,
+) -> anyhow::Result<Exit> {
     if flags.result.as_deref() == Some("-") && flags.summary.is_some() {
         return Err(Advised::new(
             "--result - and --summary both want standard output",
@@ -167,7 +182,11 @@ pub(crate) async fn carry_out(session: &Session, request: Request, flags: RunFla
     }
     changes::show(session, &request, &preview).await?;
     if !flags.no_prompt {
-        let what = if flags.plan_only { "Plan" } else { request.verb() };
+        let what = if flags.plan_only {
+            "Plan"
+        } else {
+            request.verb()
+        };
         ask::enter(
             &format!("{what} {}/{}?", request.project, request.env),
             "--no-prompt",
@@ -203,7 +222,10 @@ pub(crate) async fn carry_out(session: &Session, request: Request, flags: RunFla
             report::finish(session, &over, &preview, &flags)?;
             if let Some(outputs) = outputs {
                 super::outputs::write(&outputs, flags.result.as_deref(), flags.out)?;
-            } else if submitted.output_key.is_some() && succeeded(&over.deployment) && flags.result.is_none() {
+            } else if submitted.output_key.is_some()
+                && succeeded(&over.deployment)
+                && flags.result.is_none()
+            {
                 let command = match flags.plan_only {
                     true => format!("windlass get outputs {}", over.deployment.id),
                     false => format!("windlass get outputs {} {}", request.project, request.env),
@@ -224,7 +246,9 @@ async fn fetch_outputs(
 ) -> anyhow::Result<Option<serde_json::Value>> {
     match (&flags.result, &submitted.output_key) {
         (Some(_), Some(key)) if succeeded(deployment) => {
-            super::sealed::outputs(session, &deployment.id, key).await.map(Some)
+            super::sealed::outputs(session, &deployment.id, key)
+                .await
+                .map(Some)
         }
         (Some(_), None) if succeeded(deployment) => Ok(Some(serde_json::json!({}))),
         _ => Ok(None),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::source::{Request, SourceText};
 use crate::cli::exit::{Excerpt, Found};
 use crate::manifest::edit::Operation;
-use crate::model::diag::{Diagnostic, Document, pointer};
 use crate::model::Place;
+use crate::model::diag::{Diagnostic, Document, pointer};
 
 /// Finds the text of every problem.
 pub(crate) fn locate(request: &Request, diagnostics: Vec<Diagnostic>) -> Vec<Found> {
@@ -21,7 +21,10 @@ pub(crate) fn locate(request: &Request, diagnostics: Vec<Diagnostic>) -> Vec<Fou
                 .places
                 .first()
                 .and_then(|place| excerpt(request, place, &diagnostic));
-            Found { diagnostic, excerpt }
+            Found {
+                diagnostic,
+                excerpt,
+            }
         })
         .collect()
 }
@@ -36,7 +39,10 @@ pub(crate) fn in_text(name: &str, text: &Arc<str>, diagnostic: Diagnostic) -> Fo
             span: token(text, start),
         })
     });
-    Found { diagnostic, excerpt }
+    Found {
+        diagnostic,
+        excerpt,
+    }
 }
 
 fn excerpt(request: &Request, place: &Place, diagnostic: &Diagnostic) -> Option<Excerpt> {
@@ -64,7 +70,9 @@ fn in_manifest(request: &Request, at: &str, diagnostic: &Diagnostic) -> Option<E
     for operation in request.operations.iter().rev() {
         match operation {
             Operation::Set { path, .. } => {
-                let set = path.split('.').fold(String::new(), |base, part| pointer(&base, part));
+                let set = path
+                    .split('.')
+                    .fold(String::new(), |base, part| pointer(&base, part));
                 if at == set || at.starts_with(&format!("{set}/")) {
                     return flag(operation);
                 }
@@ -165,7 +173,8 @@ mod tests {
     use crate::cli::deploy::source::read_document;
     use crate::wire::deployments::Base;
 
-    const TEXT: &str = "workloads:\n  web:\n    resources:\n      db: {type: postgers, clas: big}  # here\n";
+    const TEXT: &str =
+        "workloads:\n  web:\n    resources:\n      db: {type: postgers, clas: big}  # here\n";
 
     fn request(operations: Vec<Operation>) -> Request {
         Request {
@@ -181,9 +190,10 @@ mod tests {
 
     fn pointed(request: &Request, summary: &str, at: &str) -> Option<String> {
         let diagnostic = Diagnostic::error(summary, "", Place::manifest(at));
-        locate(request, vec![diagnostic])[0].excerpt.as_ref().map(|excerpt| {
-            format!("{}: {}", excerpt.name, &excerpt.text[excerpt.span.clone()])
-        })
+        locate(request, vec![diagnostic])[0]
+            .excerpt
+            .as_ref()
+            .map(|excerpt| format!("{}: {}", excerpt.name, &excerpt.text[excerpt.span.clone()]))
     }
 
     #[test]
@@ -194,8 +204,14 @@ mod tests {
             pointed(&request, "Unknown resource type", &format!("{at}/type")),
             Some("m.yaml: postgers".into())
         );
-        assert_eq!(pointed(&request, "Unknown key", &format!("{at}/clas")), Some("m.yaml: clas".into()));
-        assert_eq!(pointed(&request, "Missing param", &format!("{at}/params/x")), Some("m.yaml: db".into()));
+        assert_eq!(
+            pointed(&request, "Unknown key", &format!("{at}/clas")),
+            Some("m.yaml: clas".into())
+        );
+        assert_eq!(
+            pointed(&request, "Missing param", &format!("{at}/params/x")),
+            Some("m.yaml: db".into())
+        );
     }
 
     #[test]
@@ -208,9 +224,16 @@ mod tests {
             },
         ]);
         assert_eq!(
-            pointed(&request, "Unknown resource type", "/workloads/web/resources/db/type"),
+            pointed(
+                &request,
+                "Unknown resource type",
+                "/workloads/web/resources/db/type"
+            ),
             Some("command line: workloads.web.resources.db.type=postgers".into())
         );
-        assert_eq!(pointed(&request, "x", "/workloads/api/resources/db/type"), None);
+        assert_eq!(
+            pointed(&request, "x", "/workloads/api/resources/db/type"),
+            None
+        );
     }
 }

@@ -27,12 +27,21 @@ pub(crate) fn finish(
     }
     let took = elapsed(over.took);
     if deployment.status == "succeeded" {
-        print::success(format!("Deployment {} succeeded after {took}. {}", deployment.id, counts(deployment)));
+        print::success(format!(
+            "Deployment {} succeeded after {took}. {}",
+            deployment.id,
+            counts(deployment)
+        ));
         return Ok(());
     }
     if !flags.show_logs && !over.log.is_empty() {
-        print::say(print::paint(print::BOLD, "What the engine said (opened with your key):"));
-        print::say(print::harmless(tail(&String::from_utf8_lossy(&over.log), TAIL_LINES).trim_end()));
+        print::say(print::paint(
+            print::BOLD,
+            "What the engine said (opened with your key):",
+        ));
+        print::say(print::harmless(
+            tail(&String::from_utf8_lossy(&over.log), TAIL_LINES).trim_end(),
+        ));
     }
     print::say(failure(deployment));
     print::suggestions(&advice(session, deployment));
@@ -78,10 +87,17 @@ fn counts(deployment: &Deployment) -> String {
     ) {
         (None, None, None) => String::new(),
         (added, changed, removed) => {
-            let (added, changed, removed) =
-                (added.unwrap_or(0), changed.unwrap_or(0), removed.unwrap_or(0));
+            let (added, changed, removed) = (
+                added.unwrap_or(0),
+                changed.unwrap_or(0),
+                removed.unwrap_or(0),
+            );
             if added + changed + removed == 0 {
-                let outputs = if has_changes(deployment) { "; outputs change" } else { "" };
+                let outputs = if has_changes(deployment) {
+                    "; outputs change"
+                } else {
+                    ""
+                };
                 format!("Nothing to change in the infrastructure{outputs}.")
             } else {
                 format!("Resources {plan}added {added}, changed {changed}, removed {removed}.")
@@ -94,9 +110,17 @@ fn counts(deployment: &Deployment) -> String {
 pub(crate) fn failure(deployment: &Deployment) -> String {
     let mut text = print::paint(
         print::BAD.bold(),
-        format!("Deployment {} failed: {}", deployment.id, reason(deployment)),
+        format!(
+            "Deployment {} failed: {}",
+            deployment.id,
+            reason(deployment)
+        ),
     );
-    if let Some(class) = deployment.windlass.as_ref().and_then(|extras| extras.failure_class) {
+    if let Some(class) = deployment
+        .windlass
+        .as_ref()
+        .and_then(|extras| extras.failure_class)
+    {
         let _ = write!(text, " ({})", class_name(class));
     }
     for diagnostic in diagnostics(deployment) {
@@ -122,9 +146,16 @@ fn reason(deployment: &Deployment) -> String {
         .as_ref()
         .and_then(|extras| extras.failure_class)
         .map(class_words);
-    let outcome = deployment.windlass.as_ref().and_then(|extras| extras.outcome);
+    let outcome = deployment
+        .windlass
+        .as_ref()
+        .and_then(|extras| extras.outcome);
     let message = print::harmless(deployment.status_message.trim());
-    let message = if message.starts_with('{') { String::new() } else { message };
+    let message = if message.starts_with('{') {
+        String::new()
+    } else {
+        message
+    };
     match (outcome, class) {
         (Some(Outcome::Cancelled), _) => "it was cancelled".to_owned(),
         (_, Some(class)) if message.is_empty() => class.to_owned(),
@@ -174,7 +205,8 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
     let mut advice = Vec::new();
     match extras.failure_class {
         Some(FailureClass::RunnerUnreachable) => {
-            advice.push("start Docker, or run without a container: add --runner process".to_owned());
+            advice
+                .push("start Docker, or run without a container: add --runner process".to_owned());
         }
         Some(FailureClass::EngineMissing) => {
             advice.push("install OpenTofu".to_owned());
@@ -187,9 +219,15 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
         Some(_) | None => {}
     }
     if !extras.log_recipients.is_empty() {
-        advice.push(format!("windlass logs {} shows the whole log", deployment.id));
+        advice.push(format!(
+            "windlass logs {} shows the whole log",
+            deployment.id
+        ));
     }
-    if matches!(extras.failure_class, Some(FailureClass::Internal | FailureClass::StartFailed)) {
+    if matches!(
+        extras.failure_class,
+        Some(FailureClass::Internal | FailureClass::StartFailed)
+    ) {
         advice.push(format!(
             "what the worker said is in {}",
             session.settings.data_dir.join("work.log").display()
@@ -253,7 +291,11 @@ pub(crate) fn details(deployment: &Deployment, graph: Option<&DeploymentGraph>) 
             let _ = writeln!(text, "\n{counts}");
         }
     }
-    if let Some(run) = deployment.windlass.as_ref().and_then(|extras| extras.run.as_ref()) {
+    if let Some(run) = deployment
+        .windlass
+        .as_ref()
+        .and_then(|extras| extras.run.as_ref())
+    {
         let _ = writeln!(
             text,
             "\nEngine {} {}, {} processes, init {}; runner {}; {} until the engine started, {} in all.",
@@ -266,12 +308,21 @@ pub(crate) fn details(deployment: &Deployment, graph: Option<&DeploymentGraph>) 
             elapsed(std::time::Duration::from_millis(run.total_ms)),
         );
     }
-    if let Some(digest) = deployment.windlass.as_ref().and_then(|extras| extras.bundle_digest.as_ref()) {
+    if let Some(digest) = deployment
+        .windlass
+        .as_ref()
+        .and_then(|extras| extras.bundle_digest.as_ref())
+    {
         let _ = writeln!(text, "Bundle {digest}");
     }
     if let Some(graph) = graph {
         let by_id = |id: &str| {
-            graph.graph.nodes.iter().find(|node| node.id == id).map(|node| node.key.id.clone())
+            graph
+                .graph
+                .nodes
+                .iter()
+                .find(|node| node.id == id)
+                .map(|node| node.key.id.clone())
         };
         let rows: Vec<Vec<String>> = graph
             .graph
@@ -283,15 +334,24 @@ pub(crate) fn details(deployment: &Deployment, graph: Option<&DeploymentGraph>) 
                     node.key.short(),
                     node.module_id.clone().unwrap_or_else(|| "-".into()),
                     node.module_version.clone().unwrap_or_else(|| "-".into()),
-                    node.why.as_ref().map_or_else(|| "-".into(), |why| why.scope.clone()),
-                    if needs.is_empty() { "-".into() } else { needs.join(", ") },
+                    node.why
+                        .as_ref()
+                        .map_or_else(|| "-".into(), |why| why.scope.clone()),
+                    if needs.is_empty() {
+                        "-".into()
+                    } else {
+                        needs.join(", ")
+                    },
                 ]
             })
             .collect();
         let _ = write!(
             text,
             "\n{}",
-            table::lines(&["Resource", "ModuleId", "ModuleVersion", "Why", "Needs"], &rows)
+            table::lines(
+                &["Resource", "ModuleId", "ModuleVersion", "Why", "Needs"],
+                &rows
+            )
         );
     }
     text
@@ -304,8 +364,15 @@ fn markdown(deployment: &Deployment, preview: &DryRun, over: &Over) -> String {
         (false, "rollback") => "Rollback of",
         (false, _) => "Deployment to",
     };
-    let sign = if deployment.status == "succeeded" { "✅" } else { "❌" };
-    let mut text = format!("### {sign} {verb} `{}/{}`\n\n", deployment.project_id, deployment.env_id);
+    let sign = if deployment.status == "succeeded" {
+        "✅"
+    } else {
+        "❌"
+    };
+    let mut text = format!(
+        "### {sign} {verb} `{}/{}`\n\n",
+        deployment.project_id, deployment.env_id
+    );
     if deployment.status == "succeeded" {
         let _ = writeln!(text, "{}\n", counts(deployment));
     } else {
@@ -318,12 +385,23 @@ fn markdown(deployment: &Deployment, preview: &DryRun, over: &Over) -> String {
     if !over.resources.is_empty() && !deployment.plan_only {
         text.push_str("| Resource address | Action | Result |\n| --- | --- | --- |\n");
         for resource in over.resources.iter().take(100) {
-            let _ = writeln!(text, "| `{}` | {} | {} |", cell(&resource.address), cell(&resource.action), cell(&resource.state));
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} |",
+                cell(&resource.address),
+                cell(&resource.action),
+                cell(&resource.state)
+            );
         }
         text.push('\n');
     }
     text.push_str(&graph_markdown(preview));
-    let _ = writeln!(text, "<sub>Deployment `{}`, {}</sub>", deployment.id, elapsed(over.took));
+    let _ = writeln!(
+        text,
+        "<sub>Deployment `{}`, {}</sub>",
+        deployment.id,
+        elapsed(over.took)
+    );
     text
 }
 
@@ -366,8 +444,17 @@ fn graph_markdown(preview: &DryRun) -> String {
                 .and_then(|node| node.module_id.clone().zip(node.module_version.clone()))
                 .map(|(id, version)| format!("`{id}@{}`", short(&version)))
                 .unwrap_or_default();
-            let why = node.and_then(|node| node.why.as_ref()).map(|why| why.scope.clone()).unwrap_or_default();
-            let _ = writeln!(text, "| {sign} | `{}` | {} | {} |", cell(&change.resource), module, cell(&why));
+            let why = node
+                .and_then(|node| node.why.as_ref())
+                .map(|why| why.scope.clone())
+                .unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "| {sign} | `{}` | {} | {} |",
+                cell(&change.resource),
+                module,
+                cell(&why)
+            );
         }
         text.push('\n');
     }
@@ -396,7 +483,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn deployment(status: &str, extras: serde_json::Value, metrics: serde_json::Value) -> Deployment {
+    fn deployment(
+        status: &str,
+        extras: serde_json::Value,
+        metrics: serde_json::Value,
+    ) -> Deployment {
         serde_json::from_value(json!({
             "org_id": "o", "project_id": "shop", "env_id": "dev", "id": "d-1",
             "created_at": "t", "created_by": "u", "mode": "deploy", "plan_only": false,
@@ -433,13 +524,30 @@ mod tests {
             detailed_exitcode: true,
             ..RunFlags::default()
         };
-        let run = |changed| json!({"phase": "ended", "attempt": 1, "run": {"engine": "opentofu", "engine_version": "1",
-            "engine_processes": 1, "init": "ran", "outputs_changed": changed, "started_ms": 1, "total_ms": 2, "launcher": "docker"}});
+        let run = |changed| {
+            json!({"phase": "ended", "attempt": 1, "run": {"engine": "opentofu", "engine_version": "1",
+            "engine_processes": 1, "init": "ran", "outputs_changed": changed, "started_ms": 1, "total_ms": 2, "launcher": "docker"}})
+        };
         let code = |deployment: &Deployment| exit(deployment, &flags);
-        assert_eq!(code(&deployment("succeeded", run(false), metrics(0))), Exit::OK);
-        assert_eq!(code(&deployment("succeeded", run(false), metrics(1))), Exit::CHANGES);
-        assert_eq!(code(&deployment("succeeded", run(true), metrics(0))), Exit::CHANGES);
-        assert_eq!(exit(&deployment("succeeded", run(true), metrics(1)), &RunFlags::default()), Exit::OK);
+        assert_eq!(
+            code(&deployment("succeeded", run(false), metrics(0))),
+            Exit::OK
+        );
+        assert_eq!(
+            code(&deployment("succeeded", run(false), metrics(1))),
+            Exit::CHANGES
+        );
+        assert_eq!(
+            code(&deployment("succeeded", run(true), metrics(0))),
+            Exit::CHANGES
+        );
+        assert_eq!(
+            exit(
+                &deployment("succeeded", run(true), metrics(1)),
+                &RunFlags::default()
+            ),
+            Exit::OK
+        );
     }
 
     #[test]

@@ -105,9 +105,12 @@ pub(crate) async fn load(
         }
         Source::Stored(base) => request.base = base,
     }
-    request
-        .operations
-        .extend(edits.drop_workloads.into_iter().map(Operation::DropWorkload));
+    request.operations.extend(
+        edits
+            .drop_workloads
+            .into_iter()
+            .map(Operation::DropWorkload),
+    );
     request
         .operations
         .extend(edits.drop_shared.into_iter().map(Operation::DropShared));
@@ -187,7 +190,10 @@ fn parse_source(source: &str) -> anyhow::Result<Source> {
         } else {
             Vec::new()
         };
-        Advised::new(format!("could not read the manifest `{source}`: {error}"), advice)
+        Advised::new(
+            format!("could not read the manifest `{source}`: {error}"),
+            advice,
+        )
     })?;
     Ok(Source::Text {
         name: source.to_owned(),
@@ -222,7 +228,10 @@ mod tests {
     fn stored_sources_become_bases() {
         assert_eq!(base("deployment://HEAD"), Base::Last);
         assert_eq!(base("deployment://abc"), Base::Deployment("abc".into()));
-        assert_eq!(base("environment://staging"), Base::Environment("staging".into()));
+        assert_eq!(
+            base("environment://staging"),
+            Base::Environment("staging".into())
+        );
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(crate) struct Submitted {
 }
 
 /// Answers early, and with advice, when there is no such environment.
-pub(crate) async fn check_environment(session: &Session, request: &Request) -> anyhow::Result<Environment> {
+pub(crate) async fn check_environment(
+    session: &Session,
+    request: &Request,
+) -> anyhow::Result<Environment> {
     let client = session.client().await?;
     let ids = [request.project.clone(), request.env.clone()];
     match client.get(&kinds::ENVIRONMENT.item(&ids)).await {
@@ -39,7 +42,11 @@ pub(crate) async fn check_environment(session: &Session, request: &Request) -> a
                 .await?;
             if project.is_none() {
                 return Err(Advised::new(
-                    format!("project '{}' not found in org '{}'", request.project, client.org()),
+                    format!(
+                        "project '{}' not found in org '{}'",
+                        request.project,
+                        client.org()
+                    ),
                     [
                         "windlass get projects".to_owned(),
                         format!("windlass create project {}", request.project),
@@ -47,7 +54,13 @@ pub(crate) async fn check_environment(session: &Session, request: &Request) -> a
                 )
                 .into());
             }
-            Err(explain(error, &kinds::ENVIRONMENT, &ids, client.org(), Doing::Get))
+            Err(explain(
+                error,
+                &kinds::ENVIRONMENT,
+                &ids,
+                client.org(),
+                Doing::Get,
+            ))
         }
         Err(error) => Err(error.into()),
     }
@@ -83,12 +96,20 @@ pub(crate) async fn submit(
     }
     if let (Some(path), Some(key)) = (&flags.logs_key_file, &log_key) {
         let text = zeroize::Zeroizing::new(format!("{}\n", key.expose_secret().as_str()));
-        files::write_private(path, text.as_bytes())
-            .map_err(|error| anyhow::anyhow!("could not write the key to `{}`: {error}", path.display()))?;
+        files::write_private(path, text.as_bytes()).map_err(|error| {
+            anyhow::anyhow!("could not write the key to `{}`: {error}", path.display())
+        })?;
     }
     let mut body = body(request, flags);
     let extras = body.windlass.get_or_insert_default();
-    extras.log_recipients = recipients(log_key.as_ref(), if flags.skip_logs { &[] } else { &flags.recipient });
+    extras.log_recipients = recipients(
+        log_key.as_ref(),
+        if flags.skip_logs {
+            &[]
+        } else {
+            &flags.recipient
+        },
+    );
     extras.output_recipients = recipients(output_key.as_ref(), &[]);
     let key = Uuid::new_v4().to_string();
     let answer = send(session, request, &body, Some(&key)).await?;
@@ -100,7 +121,11 @@ pub(crate) async fn submit(
 }
 
 /// Says what was accepted and how to read its log.
-pub(crate) fn announce(session: &Session, submitted: &Submitted, flags: &RunFlags) -> anyhow::Result<()> {
+pub(crate) fn announce(
+    session: &Session,
+    submitted: &Submitted,
+    flags: &RunFlags,
+) -> anyhow::Result<()> {
     let id = &submitted.deployment.id;
     print::success(format!("Deployment {id} created."));
     let Some(key) = &submitted.log_key else {
@@ -110,7 +135,9 @@ pub(crate) fn announce(session: &Session, submitted: &Submitted, flags: &RunFlag
         print::note(format!("Log: windlass logs {id} --key @{}", path.display()));
     } else if flags.no_keep_key {
         print::note(format!("Log key: {}", key.expose_secret().as_str()));
-        print::note(format!("Log: windlass logs {id} --key -   (and paste the key)"));
+        print::note(format!(
+            "Log: windlass logs {id} --key -   (and paste the key)"
+        ));
     } else {
         print::note(format!("Log key: {}", key.expose_secret().as_str()));
         print::note(format!(
@@ -133,9 +160,12 @@ fn has_outputs(preview: &DryRun) -> bool {
         .into_iter()
         .flatten()
         .any(|(_, workload)| {
-            ["outputs", "variables"]
-                .iter()
-                .any(|key| workload.get(*key).and_then(serde_json::Value::as_object).is_some_and(|map| !map.is_empty()))
+            ["outputs", "variables"].iter().any(|key| {
+                workload
+                    .get(*key)
+                    .and_then(serde_json::Value::as_object)
+                    .is_some_and(|map| !map.is_empty())
+            })
         })
 }
 
@@ -182,8 +212,10 @@ async fn send(
 ) -> anyhow::Result<crate::cli::client::Answer> {
     let client = session.client().await?;
     let json = serde_json::to_value(body)?;
-    let headers: Vec<(&'static str, &str)> =
-        idempotency_key.map(|key| ("idempotency-key", key)).into_iter().collect();
+    let headers: Vec<(&'static str, &str)> = idempotency_key
+        .map(|key| ("idempotency-key", key))
+        .into_iter()
+        .collect();
     client
         .call(Method::POST, "deployments", Content::Json(json), &headers)
         .await
@@ -202,14 +234,22 @@ fn refused(error: CallError, request: &Request) -> anyhow::Error {
         409 => format!("conflict: {}", refusal.message),
         400 => format!("request is invalid: {}", refusal.message),
         404 => refusal.message,
-        status => format!("unexpected status code {status} when creating the deployment: {}", refusal.message),
+        status => format!(
+            "unexpected status code {status} when creating the deployment: {}",
+            refusal.message
+        ),
     };
     let mut advice = Vec::new();
     if message.contains("runner") {
         advice.push("windlass get runners lists the runners; `local` (Docker) and `process` are always there".to_owned());
     }
-    if message.contains("deployment") && message.contains("not found") || message.contains("not part of") {
-        advice.push(format!("windlass get deployments {} {}", request.project, request.env));
+    if message.contains("deployment") && message.contains("not found")
+        || message.contains("not part of")
+    {
+        advice.push(format!(
+            "windlass get deployments {} {}",
+            request.project, request.env
+        ));
     }
     Advised::new(message, advice).into()
 }
@@ -240,6 +280,30 @@ mod tests {
             ..RunFlags::default()
         };
         let json = serde_json::to_value(body(&request, &flags)).expect("serialises");
-        insta::assert_json_snapshot!(json);
+        insta::assert_json_snapshot!(json, @r#"
+        {
+          "project_id": "shop",
+          "env_id": "dev",
+          "mode": "deploy",
+          "plan_only": true,
+          "runner_log_level": "info",
+          "windlass": {
+            "on_busy": "queue",
+            "runner": "process",
+            "base": "last",
+            "operations": [
+              {
+                "merge": {
+                  "workloads": {}
+                }
+              },
+              {
+                "drop_shared": "db"
+              }
+            ],
+            "strict": true
+          }
+        }
+        "#);
     }
 }

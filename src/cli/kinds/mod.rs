@@ -93,8 +93,17 @@ impl Kind {
 
     /// The fields as help text.
     pub(crate) fn help(&self) -> String {
-        let width = self.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
-        let mut text = format!("Fields of {} {}:\n", article(self.title), self.title.to_lowercase());
+        let width = self
+            .fields
+            .iter()
+            .map(|field| field.name.len())
+            .max()
+            .unwrap_or(0);
+        let mut text = format!(
+            "Fields of {} {}:\n",
+            article(self.title),
+            self.title.to_lowercase()
+        );
         for field in self.fields {
             let need = if field.required { ", required" } else { "" };
             text.push_str(&format!(
@@ -127,7 +136,10 @@ pub(crate) fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && text != "." && text != "..") {
+        if byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'~')
+            || (byte == b'.' && text != "." && text != "..")
+        {
             encoded.push(char::from(byte));
         } else {
             let _ = write!(encoded, "%{byte:02X}");
@@ -142,9 +154,20 @@ mod tests {
 
     #[test]
     fn paths_follow_the_contract() {
-        let ids = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        assert_eq!(ENVIRONMENT.item(&ids(&["shop", "dev"])), "projects/shop/envs/dev");
-        assert_eq!(PROVIDER.item(&ids(&["aws", "default"])), "module-providers/aws/default");
+        let ids = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            ENVIRONMENT.item(&ids(&["shop", "dev"])),
+            "projects/shop/envs/dev"
+        );
+        assert_eq!(
+            PROVIDER.item(&ids(&["aws", "default"])),
+            "module-providers/aws/default"
+        );
         assert_eq!(MODULE.item(&ids(&["a/../b"])), "modules/a%2F..%2Fb");
         assert_eq!(PROJECT.item(&ids(&[".."])), "projects/%2E%2E");
         assert_eq!(MODULE_RULE.item(&ids(&["u-1"])), "module-rules/u-1");
@@ -152,6 +175,11 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_field() {
-        insta::assert_snapshot!(PROJECT.help());
+        insta::assert_snapshot!(PROJECT.help(), @r#"
+        Fields of a project:
+          id            the id, for example `shop` (a text, required)
+          display_name  for people, 2 to 60 characters (a text)
+          windlass      our own fields (a map with owner)
+        "#);
     }
 }

@@ -43,19 +43,23 @@ impl Shape {
     /// For help and errors.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Text => "text".into(),
+            Self::Text => "a text".into(),
             Self::Flag => "true or false".into(),
             Self::Any => "anything".into(),
-            Self::Free => "map".into(),
+            Self::Free => "a map".into(),
             Self::OneOf(texts) => format!("one of {}", texts.join(", ")),
             Self::Record(fields) => format!(
-                "map of {}",
-                fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
+                "a map with {}",
+                fields
+                    .iter()
+                    .map(|field| field.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
-            Self::Map(Self::Record(_)) => "map of maps".into(),
-            Self::Map(inner) => format!("map of {}", inner.words()),
-            Self::List(Self::Record(_)) => "list of maps".into(),
-            Self::List(inner) => format!("list of {}", inner.words()),
+            Self::Map(Self::Record(_)) => "a map of maps".into(),
+            Self::Map(inner) => format!("a map: each value {}", inner.words()),
+            Self::List(Self::Record(_)) => "a list of maps".into(),
+            Self::List(inner) => format!("a list: each item {}", inner.words()),
         }
     }
 }
@@ -113,7 +117,7 @@ pub(crate) fn unknown_key(
     let names = || fields.iter().map(|field| field.name);
     let hint = match nearest(key, names()).as_slice() {
         [] => format!("Known here: {}.", ticked(names())),
-        near => format!("Did you mean {}?", or(near)),
+        [near, ..] => format!("Did you mean `{near}`?"),
     };
     Diagnostic::error(
         "Unknown key",
@@ -168,7 +172,13 @@ fn shape(
         }
         (Shape::List(inner), Value::Array(items)) => {
             for (index, value) in items.iter().enumerate() {
-                shape(value, inner, document, &pointer(at, &index.to_string()), found);
+                shape(
+                    value,
+                    inner,
+                    document,
+                    &pointer(at, &index.to_string()),
+                    found,
+                );
             }
         }
         (
@@ -248,6 +258,13 @@ mod tests {
             .iter()
             .map(|d| format!("{} {}: {}", d.places[0].pointer, d.summary, d.detail))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"));
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        /module_sorce Unknown key: `module_sorce` is not a field here. Did you mean `module_source`?
+        /module_params/size/type Unknown value: `strin` is not known here. Did you mean `string`?
+        /module_params/size/optional Unknown key: `optional` is not a field here. Did you mean `is_optional`?
+        /module_inputs Wrong type: A map is expected here, and this is a list.
+         Missing field: `resource_type` is required: the resource type it provides.
+         Missing field: `module_source` is required: `inline`, `./DIR` (in apply files), `/path` in the image, `git::https://…` or a registry source.
+        "#);
     }
 }

@@ -43,7 +43,11 @@ const fn col(title: &'static str, paths: &'static [&'static str]) -> Column {
 
 const OWNER: Field = may("owner", Shape::Text, "who applied it, what --prune goes by");
 const EXTRAS: Field = may("windlass", Shape::Record(&[OWNER]), "our own fields");
-const DISPLAY_NAME: Field = may("display_name", Shape::Text, "for people, 2 to 60 characters");
+const DISPLAY_NAME: Field = may(
+    "display_name",
+    Shape::Text,
+    "for people, 2 to 60 characters",
+);
 const DESCRIPTION: Field = may("description", Shape::Text, "up to 200 characters");
 const CREATED: Column = col("CreatedAt", &["created_at"]);
 const ID: Column = col("Id", &["id"]);
@@ -64,8 +68,16 @@ pub(crate) const ENVIRONMENT_TYPE: Kind = Kind {
             "windlass",
             Shape::Record(&[
                 OWNER,
-                may("recipients", Shape::List(&Shape::Text), "age recipients added to every log"),
-                may("recipients_open_outputs", Shape::Flag, "whether they read outputs, too"),
+                may(
+                    "recipients",
+                    Shape::List(&Shape::Text),
+                    "age recipients added to every log",
+                ),
+                may(
+                    "recipients_open_outputs",
+                    Shape::Flag,
+                    "whether they read outputs, too",
+                ),
             ]),
             "our own fields",
         ),
@@ -83,7 +95,11 @@ pub(crate) const PROJECT: Kind = Kind {
     ids: &["id"],
     conflict_key: &[],
     segment: "projects",
-    fields: &[need("id", Shape::Text, "the id, for example `shop`"), DISPLAY_NAME, EXTRAS],
+    fields: &[
+        need("id", Shape::Text, "the id, for example `shop`"),
+        DISPLAY_NAME,
+        EXTRAS,
+    ],
     fixed: &[],
     columns: &[ID, DISPLAY, col("Uuid", &["uuid"]), CREATED],
     list_columns: &[ID, DISPLAY, col("Uuid", &["uuid"]), CREATED],
@@ -137,7 +153,11 @@ pub(crate) const RESOURCE_TYPE: Kind = Kind {
         need("id", Shape::Text, "the id, for example `postgres`"),
         DESCRIPTION,
         need("output_schema", Shape::Free, "JSON Schema of the outputs"),
-        may("is_developer_accessible", Shape::Flag, "whether manifests may ask for it; true unless set"),
+        may(
+            "is_developer_accessible",
+            Shape::Flag,
+            "whether manifests may ask for it; true unless set",
+        ),
         EXTRAS,
     ],
     fixed: &[],
@@ -154,12 +174,20 @@ pub(crate) const PROVIDER: Kind = Kind {
     conflict_key: &[],
     segment: "module-providers",
     fields: &[
-        need("provider_type", Shape::Text, "the local name, for example `kubernetes`"),
+        need(
+            "provider_type",
+            Shape::Text,
+            "the local name, for example `kubernetes`",
+        ),
         need("id", Shape::Text, "the id, for example `default`"),
         DESCRIPTION,
         need("source", Shape::Text, "(hostname/)namespace/type"),
         need("version_constraint", Shape::Text, "for example `~> 2.38`"),
-        may("configuration", Shape::Free, "arguments of the provider block"),
+        may(
+            "configuration",
+            Shape::Free,
+            "arguments of the provider block",
+        ),
         EXTRAS,
     ],
     fixed: &[],
@@ -183,7 +211,11 @@ pub(crate) const PROVIDER: Kind = Kind {
 };
 
 const PARAM: Shape = Shape::Record(&[
-    need("type", Shape::OneOf(&["string", "number", "bool", "list", "map", "any"]), "the type"),
+    need(
+        "type",
+        Shape::OneOf(&["string", "number", "bool", "list", "map", "any"]),
+        "the type",
+    ),
     may("is_optional", Shape::Flag, "whether it may be left out"),
     DESCRIPTION,
 ]);
@@ -191,7 +223,11 @@ const PARAM: Shape = Shape::Record(&[
 const DEPENDENCY: Shape = Shape::Record(&[
     need("type", Shape::Text, "the resource type"),
     may("class", Shape::Text, "the class"),
-    may("id", Shape::Text, "a fixed id, shared with whoever asks for the same"),
+    may(
+        "id",
+        Shape::Text,
+        "a fixed id, shared with whoever asks for the same",
+    ),
     may("params", Shape::Free, "params"),
 ]);
 
@@ -200,8 +236,16 @@ const COPROVISIONED: Shape = Shape::Record(&[
     may("class", Shape::Text, "the class"),
     may("id", Shape::Text, "a fixed id"),
     may("params", Shape::Free, "params"),
-    may("is_dependent_on_current", Shape::Flag, "whether it comes after this resource"),
-    may("copy_dependents_from_current", Shape::Flag, "whether dependents wait for it, too"),
+    may(
+        "is_dependent_on_current",
+        Shape::Flag,
+        "whether it comes after this resource",
+    ),
+    may(
+        "copy_dependents_from_current",
+        Shape::Flag,
+        "whether dependents wait for it, too",
+    ),
 ]);
 
 /// `module`.
@@ -214,21 +258,56 @@ pub(crate) const MODULE: Kind = Kind {
     fields: &[
         need("id", Shape::Text, "the id, for example `postgres-local`"),
         DESCRIPTION,
-        need("resource_type", Shape::Text, "the resource type it provides"),
+        need(
+            "resource_type",
+            Shape::Text,
+            "the resource type it provides",
+        ),
         need(
             "module_source",
             Shape::Text,
             "`inline`, `./DIR` (in apply files), `/path` in the image, `git::https://…` or a registry source",
         ),
-        may("module_source_code", Shape::Text, "the code, when the source is `inline`"),
-        may("module_params", Shape::Map(&PARAM), "what manifests may set"),
-        may("module_inputs", Shape::Free, "what the platform sets; placeholders allowed"),
-        may("provider_mapping", Shape::Map(&Shape::Text), "local provider name to TYPE.ID"),
-        may("dependencies", Shape::Map(&DEPENDENCY), "resources that it needs, by alias"),
-        may("coprovisioned", Shape::List(&COPROVISIONED), "resources that come along"),
+        may(
+            "module_source_code",
+            Shape::Text,
+            "the code, when the source is `inline`",
+        ),
+        may(
+            "module_params",
+            Shape::Map(&PARAM),
+            "what manifests may set",
+        ),
+        may(
+            "module_inputs",
+            Shape::Free,
+            "what the platform sets; placeholders allowed",
+        ),
+        may(
+            "provider_mapping",
+            Shape::Map(&Shape::Text),
+            "local provider name to TYPE.ID",
+        ),
+        may(
+            "dependencies",
+            Shape::Map(&DEPENDENCY),
+            "resources that it needs, by alias",
+        ),
+        may(
+            "coprovisioned",
+            Shape::List(&COPROVISIONED),
+            "resources that come along",
+        ),
         may(
             "windlass",
-            Shape::Record(&[OWNER, may("digest", Shape::Text, "digest of its code; set by the server")]),
+            Shape::Record(&[
+                OWNER,
+                may(
+                    "digest",
+                    Shape::Text,
+                    "digest of its code; set by the server",
+                ),
+            ]),
             "our own fields",
         ),
     ],
@@ -287,11 +366,27 @@ pub(crate) const MODULE_RULE: Kind = Kind {
     segment: "module-rules",
     fields: &[
         need("module_id", Shape::Text, "the module it picks"),
-        may("resource_class", Shape::Text, "for resources of this class; `default` unless set"),
-        may("resource_id", Shape::Text, "only for the resource of this id"),
+        may(
+            "resource_class",
+            Shape::Text,
+            "for resources of this class; `default` unless set",
+        ),
+        may(
+            "resource_id",
+            Shape::Text,
+            "only for the resource of this id",
+        ),
         may("project_id", Shape::Text, "only in this project"),
-        may("env_id", Shape::Text, "only in this environment of the project"),
-        may("env_type_id", Shape::Text, "only in environments of this type"),
+        may(
+            "env_id",
+            Shape::Text,
+            "only in this environment of the project",
+        ),
+        may(
+            "env_type_id",
+            Shape::Text,
+            "only in environments of this type",
+        ),
         EXTRAS,
     ],
     fixed: &[],
@@ -310,8 +405,16 @@ pub(crate) const RUNNER: Kind = Kind {
     fields: &[
         need("id", Shape::Text, "the id"),
         may("description", Shape::Text, "for people"),
-        need("runner_configuration", Shape::Free, "`type` (`docker`, `process`, …) and what it needs"),
-        need("state_storage_configuration", Shape::Free, "`type` (`local`, `s3`, …) and what it needs"),
+        need(
+            "runner_configuration",
+            Shape::Free,
+            "`type` (`docker`, `process`, …) and what it needs",
+        ),
+        need(
+            "state_storage_configuration",
+            Shape::Free,
+            "`type` (`local`, `s3`, …) and what it needs",
+        ),
         EXTRAS,
     ],
     fixed: &[],
@@ -350,7 +453,11 @@ pub(crate) const RUNNER_RULE: Kind = Kind {
     fields: &[
         need("runner_id", Shape::Text, "the runner it picks"),
         may("project_id", Shape::Text, "only for this project"),
-        may("env_type_id", Shape::Text, "only for environments of this type"),
+        may(
+            "env_type_id",
+            Shape::Text,
+            "only for environments of this type",
+        ),
         EXTRAS,
     ],
     fixed: &[],

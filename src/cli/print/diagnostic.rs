@@ -1,6 +1,8 @@
 //! Diagnostics as rustc prints them: the source line, what is wrong under it, what to do.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle};
+use annotate_snippets::{
+    AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
+};
 
 use crate::cli::exit::Found;
 use crate::model::{Severity, diag::Document};
@@ -10,10 +12,7 @@ pub(crate) fn all(found: &[Found]) {
     for one in found {
         super::say(format!("{}\n", render(one, true)));
     }
-    let errors = found
-        .iter()
-        .filter(|one| one.diagnostic.is_error())
-        .count();
+    let errors = found.iter().filter(|one| one.diagnostic.is_error()).count();
     if errors > 1 {
         super::say(super::paint(
             super::BAD.bold(),
@@ -48,8 +47,14 @@ pub(crate) fn render(found: &Found, styled: bool) -> String {
         }
     } else {
         group = match place {
-            Some(place) if place.file.is_some() || pointer.as_ref().is_some_and(|p| !p.is_empty()) => {
-                let name = place.file.clone().or_else(|| pointer.clone()).unwrap_or_default();
+            Some(place)
+                if place.file.is_some() || pointer.as_ref().is_some_and(|p| !p.is_empty()) =>
+            {
+                let name = place
+                    .file
+                    .clone()
+                    .or_else(|| pointer.clone())
+                    .unwrap_or_default();
                 let mut origin = Origin::path(name);
                 if let Some(line) = place.line {
                     origin = origin.line(line);
@@ -136,9 +141,8 @@ mod tests {
         ));
         insta::assert_snapshot!(render(&found, false), @r"
         error: Missing param
-         --> /shared/db
-          |
-          = `size` is required by module `postgres-local`.
+        --> /shared/db
+         = `size` is required by module `postgres-local`.
         ");
     }
 }

@@ -115,7 +115,11 @@ pub(crate) fn suggestions(lines: &[String]) {
 
 /// Log lines as they come, above the progress, made harmless for terminals.
 pub(crate) fn log(text: &str) {
-    let text = if is_watched() { harmless(text) } else { text.to_owned() };
+    let text = if is_watched() {
+        harmless(text)
+    } else {
+        text.to_owned()
+    };
     progress::above(|| {
         let mut err = anstream::stderr().lock();
         let _ = err.write_all(text.as_bytes());

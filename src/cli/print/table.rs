@@ -78,9 +78,18 @@ mod tests {
     use serde_json::json;
 
     const COLUMNS: &[Column] = &[
-        Column { title: "Id", paths: &["id"] },
-        Column { title: "RunnerType", paths: &["configuration.type"] },
-        Column { title: "BuiltIn", paths: &["built_in"] },
+        Column {
+            title: "Id",
+            paths: &["id"],
+        },
+        Column {
+            title: "RunnerType",
+            paths: &["configuration.type"],
+        },
+        Column {
+            title: "BuiltIn",
+            paths: &["built_in"],
+        },
     ];
 
     #[test]

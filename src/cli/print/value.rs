@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn json_keeps_the_order_and_yaml_sorts() {
         let value = json!({"b": {"z": 1, "a": "<&>"}, "a": []});
-        assert_eq!(json(&value), "{\n  \"b\": {\n    \"z\": 1,\n    \"a\": \"<&>\"\n  },\n  \"a\": []\n}\n");
+        assert_eq!(
+            json(&value),
+            "{\n  \"b\": {\n    \"z\": 1,\n    \"a\": \"<&>\"\n  },\n  \"a\": []\n}\n"
+        );
         insta::assert_snapshot!(yaml(&value), @r"
         a: []
         b:
