@@ -182,7 +182,7 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // The supervisor of a run starts thousands of times; it does not pay for the command line.
     if args.get(1).is_some_and(|arg| arg == "inside") {
-        return ExitCode::FAILURE;
+        return crate::runner::inside::main();
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

@@ -101,6 +101,7 @@ impl Heard {
         match piece {
             Piece::Line(line) => {
                 let line = stream::read(&line);
+                self.too_old |= line.said == Said::Text && engine::lacks_json(&line.words);
                 self.said(desk, &line.said);
                 let level = match &line.said {
                     // What a refresh does is of interest only to who looks for it.
