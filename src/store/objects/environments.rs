@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::{
     Listed, ObjectError, Paging, environment_types, later_than, listed, new_id, now_us,
-    owner_column, pack, projects, require_listed_organization, runner_rules, stamp,
+    owner_column, pack, projects, require_listed_organization, runner_rules, runners, stamp,
     unpack_optional,
 };
 use crate::store::{Store, StoreError};
@@ -307,7 +307,8 @@ impl Store {
         Ok(())
     }
 
-    /// The runner of an environment: of the most specific rule, else `fallback`. Stored unless `dry`.
+    /// Looks up the runner of an environment again: that of the most specific rule is kept with it; where none
+    /// matches, none is, and `fallback` serves. Returns the runner and whether what is kept was stored.
     pub(crate) async fn environment_refresh_runner(
         &self,
         org: &str,
@@ -315,24 +316,28 @@ impl Store {
         id: &str,
         fallback: Option<&str>,
         dry: Dry,
-    ) -> Result<String, ObjectError> {
+    ) -> Result<(String, bool), ObjectError> {
         let mut transaction = self.writing().await?;
         let mut found = find(&mut transaction, org, project, id)
             .await?
             .ok_or_else(missing)?;
-        let runner = runner_rules::best(&mut transaction, org, project, &found.env_type_id)
+        let of_rule = runner_rules::best(&mut transaction, org, project, &found.env_type_id)
             .await?
+            .filter(|runner| !runners::is_reserved(runner));
+        let runner = of_rule
+            .clone()
             .or_else(|| fallback.map(str::to_owned))
             .ok_or_else(|| {
                 ObjectError::conflict("no matching runner found for the supplied environment")
             })?;
-        if dry == Dry::No {
+        let stored = dry == Dry::No && (of_rule.is_some() || found.runner_id.is_some());
+        if stored {
             found.updated_at = later_than(&found.updated_at);
-            found.runner_id = Some(runner.clone());
+            found.runner_id = of_rule;
             save(&mut transaction, &found).await?;
             transaction.commit().await?;
         }
-        Ok(runner)
+        Ok((runner, stored))
     }
 }
 

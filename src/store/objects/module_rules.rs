@@ -20,7 +20,7 @@ pub(crate) struct ModuleRuleFilter {
 }
 
 /// Rules that apply to one environment, before any of them wins.
-pub(in crate::store) async fn applicable(
+pub(crate) async fn applicable(
     connection: &mut SqliteConnection,
     org: &str,
     project: &str,

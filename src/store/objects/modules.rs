@@ -8,11 +8,12 @@ use super::{
     Listed, ObjectError, Paging, listed, new_id, owner_column, pack, providers,
     require_listed_organization, require_organization, resource_types, unpack, unpack_optional,
 };
+use crate::store::deployments::resources;
 use crate::store::{Store, StoreError};
 use crate::wire::objects::Module;
 
 /// Finds a module in its current version.
-pub(in crate::store) async fn find(
+pub(crate) async fn find(
     connection: &mut SqliteConnection,
     org: &str,
     id: &str,
@@ -29,7 +30,7 @@ pub(in crate::store) async fn find(
 }
 
 /// Finds a version of any module that ever was.
-pub(in crate::store) async fn find_version(
+pub(crate) async fn find_version(
     connection: &mut SqliteConnection,
     org: &str,
     module: &str,
@@ -47,7 +48,7 @@ pub(in crate::store) async fn find_version(
 }
 
 /// A query of the current versions of all modules, to be narrowed further.
-pub(in crate::store) fn current(org: &str) -> QueryBuilder<Sqlite> {
+pub(crate) fn current(org: &str) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT v.body AS body FROM modules m JOIN module_versions v \
          ON v.org_id = m.org_id AND v.version_id = m.version_id WHERE m.org_id = ",
@@ -238,6 +239,14 @@ impl Store {
     pub(crate) async fn module_delete(&self, org: &str, id: &str) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
         find(&mut transaction, org, id).await?.ok_or_else(missing)?;
+        let users = resources::users_of(&mut transaction, org, id, None).await?;
+        if !users.is_empty() {
+            let projects: Vec<String> = users.into_keys().collect();
+            return Err(ObjectError::conflict(format!(
+                "module is used by one or more projects: {}",
+                projects.join(", ")
+            )));
+        }
         sqlx::query("DELETE FROM modules WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)

@@ -13,7 +13,7 @@ pub(crate) const DEFAULT: &str = "default";
 pub(crate) const SYSTEM_USER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// Makes the default organisation where it is missing.
-pub(in crate::store) async fn ensure_default(writer: &SqlitePool) -> Result<(), StoreError> {
+pub(crate) async fn ensure_default(writer: &SqlitePool) -> Result<(), StoreError> {
     let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM organizations WHERE id = $1")
         .bind(DEFAULT)
         .fetch_optional(writer)

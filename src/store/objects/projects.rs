@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Project, ProjectCreate};
 
 /// Finds a project.
-pub(in crate::store) async fn find(
+pub(crate) async fn find(
     connection: &mut SqliteConnection,
     org: &str,
     id: &str,

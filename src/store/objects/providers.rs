@@ -18,7 +18,7 @@ fn place(org: &str, provider_type: &str, id: &str) -> String {
 }
 
 /// `TYPE.ID` of all providers.
-pub(in crate::store) async fn names(
+pub(crate) async fn names(
     connection: &mut SqliteConnection,
     org: &str,
 ) -> Result<BTreeSet<String>, StoreError> {
@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// Finds a provider and opens its configuration.
-    pub(in crate::store) async fn provider_find(
+    pub(crate) async fn provider_find(
         &self,
         connection: &mut SqliteConnection,
         org: &str,
@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// A provider from its columns.
-    pub(in crate::store) fn provider_read(
+    pub(crate) fn provider_read(
         &self,
         org: &str,
         body: &str,

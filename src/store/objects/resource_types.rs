@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::objects::{ResourceType, ResourceTypeCreate, ResourceTypeUpdate};
 
 /// Finds a resource type.
-pub(in crate::store) async fn find(
+pub(crate) async fn find(
     connection: &mut SqliteConnection,
     org: &str,
     id: &str,
@@ -27,7 +27,7 @@ pub(in crate::store) async fn find(
 }
 
 /// The names in `wanted` that are no resource types, sorted.
-pub(in crate::store) async fn unknown(
+pub(crate) async fn unknown(
     connection: &mut SqliteConnection,
     org: &str,
     wanted: &BTreeSet<String>,

@@ -1,0 +1,227 @@
+//! The one place where an error becomes a status and a body.
+//!
+//! `message` begins with v1's words where v1 has some; everything else is in `details.diagnostics`,
+//! with JSON pointers. A fault of ours says nothing but `Unexpected error` and is logged with its causes.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::model::{Diagnostic, Place, diag::Document};
+use crate::store::objects::ObjectError;
+use crate::wire::{ErrorBody, ErrorDetails};
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    code: Option<&'static str>,
+    message: String,
+    details: ErrorDetails,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: None,
+            message: message.into(),
+            details: ErrorDetails::default(),
+        }
+    }
+
+    /// 404.
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 409.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// 400, about the request as a whole.
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 408.
+    pub(crate) fn not_yet(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, message)
+    }
+
+    /// 405.
+    pub(crate) fn method(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+    }
+
+    /// 413.
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the request body is larger than {limit_bytes} bytes"),
+        )
+    }
+
+    /// 415.
+    pub(crate) fn media_type(found: &str, expected: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("content type `{found}` is not supported here, send `{expected}`"),
+        )
+    }
+
+    /// 500. The causes go to the log and nowhere else.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        let mut causes = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes.push_str(": ");
+            causes.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        tracing::error!(error = causes, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error")
+    }
+
+    /// The answer to what was found, all of it; the first decides the status.
+    pub(crate) fn found(problems: Vec<Problem>) -> Self {
+        let status = match problems.first() {
+            Some(Problem { kind: Kind::Conflict, .. }) => StatusCode::CONFLICT,
+            Some(Problem { kind: Kind::Invalid, .. }) | None => StatusCode::BAD_REQUEST,
+        };
+        let diagnostics = problems.into_iter().map(|problem| problem.diagnostic).collect();
+        Self::of_diagnostics(status, diagnostics)
+    }
+
+    /// 400 for diagnostics of a document.
+    pub(crate) fn diagnostics(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::of_diagnostics(StatusCode::BAD_REQUEST, diagnostics)
+    }
+
+    fn of_diagnostics(status: StatusCode, diagnostics: Vec<Diagnostic>) -> Self {
+        let texts: Vec<&str> = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .map(|diagnostic| diagnostic.v1.as_deref().unwrap_or(&diagnostic.detail))
+            .collect();
+        Self {
+            message: texts.join("; "),
+            details: ErrorDetails {
+                diagnostics,
+                ..ErrorDetails::default()
+            },
+            ..Self::new(status, "")
+        }
+    }
+
+    /// 409 `MOD-001`.
+    pub(crate) fn missing_providers(providers: Vec<String>) -> Self {
+        Self {
+            code: Some("MOD-001"),
+            details: ErrorDetails {
+                missing_providers: providers.clone(),
+                ..ErrorDetails::default()
+            },
+            ..Self::conflict(format!(
+                "MOD-001: existing module(s) depend on providers that no longer exist: [{}]",
+                providers.join(" ")
+            ))
+        }
+    }
+}
+
+impl From<ObjectError> for Refusal {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Missing(message) => Self::missing(message),
+            ObjectError::Conflict(message) => Self::conflict(message),
+            ObjectError::Invalid { pointer, message } => {
+                Self::found(vec![Problem::invalid(pointer, message)])
+            }
+            ObjectError::Store(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = match self.code {
+            Some(code) => code.to_owned(),
+            None => format!("HTTP-{}", self.status.as_u16()),
+        };
+        let empty = self.details.diagnostics.is_empty() && self.details.missing_providers.is_empty();
+        let body = ErrorBody {
+            error,
+            message: self.message,
+            details: (!empty).then_some(self.details),
+        };
+        (self.status, Json(body)).into_response()
+    }
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Kind,
+    diagnostic: Diagnostic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// 400.
+    Invalid,
+    /// 409.
+    Conflict,
+}
+
+impl Problem {
+    /// A field that is wrong in itself; `text` is v1's.
+    pub(crate) fn invalid(pointer: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, "Invalid field", pointer, text)
+    }
+
+    /// A field that contradicts what is stored; `text` is v1's.
+    pub(crate) fn conflict(pointer: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, "Conflict", pointer, text)
+    }
+
+    fn new(
+        kind: Kind,
+        summary: &str,
+        pointer: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            diagnostic: Diagnostic::error(summary, text, Place::at(Document::Request, pointer)),
+        }
+    }
+
+    /// The same, explained: `detail` for people, what was given before stays v1's text.
+    pub(crate) fn explained(mut self, detail: impl Into<String>) -> Self {
+        let text = std::mem::replace(&mut self.diagnostic.detail, detail.into());
+        self.diagnostic = self.diagnostic.v1(text);
+        self
+    }
+}
+
+/// Makes answers of other layers (unknown methods, paths that do not decode) JSON as well.
+pub(crate) async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.contains("json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let kept: Option<HeaderValue> = response.headers().get(header::ALLOW).cloned();
+    let mut answer = Refusal::new(status, reason).into_response();
+    if let Some(allow) = kept {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}

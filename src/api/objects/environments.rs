@@ -1,0 +1,114 @@
+//! Environments. Removal is the only change that takes long: it is begun here and done by `deploy`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::projects::display_name_update;
+use crate::api::App;
+use crate::api::auth::Caller;
+use crate::api::body::{Body, DISPLAY_NAME, Problems, Text, is_std_id};
+use crate::api::error::Refusal;
+use crate::api::query::{Params, page};
+use crate::store::objects::environments::Dry;
+use crate::wire::Page;
+use crate::wire::objects::{Environment, EnvironmentCreate, RefreshedRunner};
+use crate::wire::runners::LOCAL;
+
+/// `GET /orgs/{org}/envs`.
+pub(crate) async fn list_all(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Result<Json<Page<Environment>>, Refusal> {
+    list_of(&app, &org, None, &params).await
+}
+
+/// `GET /orgs/{org}/projects/{project}/envs`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project)): Path<(String, String)>,
+    params: Params,
+) -> Result<Json<Page<Environment>>, Refusal> {
+    list_of(&app, &org, Some(&project), &params).await
+}
+
+async fn list_of(
+    app: &App,
+    org: &str,
+    project: Option<&str>,
+    params: &Params,
+) -> Result<Json<Page<Environment>>, Refusal> {
+    let types: Vec<String> = params.all("byEnvTypeId").map(str::to_owned).collect();
+    let listed = app.store.environment_list(org, project, &types, &params.paging()?).await?;
+    Ok(page(listed, |item| item))
+}
+
+/// `POST /orgs/{org}/projects/{project}/envs`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project)): Path<(String, String)>,
+    Body(mut fields): Body,
+) -> Result<(StatusCode, Json<Environment>), Refusal> {
+    let mut found = Problems::default();
+    let create = EnvironmentCreate {
+        id: fields.required_text(
+            &mut found,
+            "id",
+            Text::form(is_std_id, 100, "id must be a valid environment identifier"),
+        ),
+        env_type_id: fields.required_text(
+            &mut found,
+            "env_type_id",
+            Text::form(
+                is_std_id,
+                100,
+                "env_type_id must be a valid environment type identifier",
+            ),
+        ),
+        display_name: fields.text(&mut found, "display_name", DISPLAY_NAME),
+        windlass: fields.extras(&mut found),
+    };
+    found.check()?;
+    let made = app.store.environment_create(&org, &project, create).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// `GET /orgs/{org}/projects/{project}/envs/{env}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+) -> Result<Json<Environment>, Refusal> {
+    Ok(Json(app.store.environment_get(&org, &project, &env).await?))
+}
+
+/// `PATCH /orgs/{org}/projects/{project}/envs/{env}`.
+pub(crate) async fn update(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+    Body(fields): Body,
+) -> Result<Json<Environment>, Refusal> {
+    let update = display_name_update(fields)?;
+    Ok(Json(app.store.environment_update(&org, &project, &env, update).await?))
+}
+
+/// `POST /orgs/{org}/projects/{project}/envs/{env}/actions/refresh_runner`.
+pub(crate) async fn refresh_runner(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+    params: Params,
+) -> Result<Json<RefreshedRunner>, Refusal> {
+    let dry = if params.flag("dry_run")? { Dry::Yes } else { Dry::No };
+    let fallback = app.settings.allow_local.then_some(LOCAL);
+    let (runner_id, updated) = app
+        .store
+        .environment_refresh_runner(&org, &project, &env, fallback, dry)
+        .await?;
+    Ok(Json(RefreshedRunner { runner_id, updated }))
+}

@@ -1,0 +1,73 @@
+//! Runner rules. They never change; another rule is another object. An empty scope is an unset one.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use crate::api::App;
+use crate::api::auth::Caller;
+use crate::api::body::{Body, Problems, Text};
+use crate::api::error::Refusal;
+use crate::api::query::{Params, page};
+use crate::store::objects::runner_rules::RunnerRuleFilter;
+use crate::wire::Page;
+use crate::wire::runners::{RunnerRule, RunnerRuleCreate};
+
+/// `GET /orgs/{org}/runner-rules`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Result<Json<Page<RunnerRule>>, Refusal> {
+    let text = |name| params.one(name).map(str::to_owned);
+    let filter = RunnerRuleFilter {
+        project: text("byProjectId"),
+        environment_type: text("byEnvTypeId"),
+        runner: text("byRunnerId"),
+    };
+    let listed = app.store.runner_rule_list(&org, &filter, &params.paging()?).await?;
+    Ok(page(listed, |item| item))
+}
+
+/// `POST /orgs/{org}/runner-rules`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    Body(mut fields): Body,
+) -> Result<(StatusCode, Json<RunnerRule>), Refusal> {
+    let mut found = Problems::default();
+    let any = Text::up_to(usize::MAX);
+    let create = RunnerRuleCreate {
+        runner_id: fields.text(&mut found, "runner_id", any).unwrap_or_default(),
+        project_id: fields.text(&mut found, "project_id", any),
+        env_type_id: fields.text(&mut found, "env_type_id", any),
+        windlass: fields.extras(&mut found),
+    };
+    if create.runner_id.is_empty() && found.is_empty() {
+        found.invalid("/runner_id", "runner_id is mandatory to create a runner rule");
+    }
+    found.check()?;
+    let made = app.store.runner_rule_create(&org, create).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// `GET /orgs/{org}/runner-rules/{id}`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, id)): Path<(String, String)>,
+) -> Result<Json<RunnerRule>, Refusal> {
+    Ok(Json(app.store.runner_rule_get(&org, &id).await?))
+}
+
+/// `DELETE /orgs/{org}/runner-rules/{id}`.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, id)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    app.store.runner_rule_delete(&org, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
