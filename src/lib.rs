@@ -83,3 +83,5 @@ mod wire;
 pub use self::seal::Exercise as SealExercise;
 
 pub use self::cli::main;
+#[doc(hidden)]
+pub use self::api::over as api_over;

@@ -26,8 +26,8 @@ use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,
     organizations, projects, providers, resource_types, runner_rules, runners,
 };
-use crate::deploy::Service;
-use crate::store::Store;
+use crate::deploy::{self, Service};
+use crate::store::{self, Store, StoreConfig};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -137,6 +137,19 @@ fn catalogue() -> Router<App> {
             "/metadata-keys/{name}",
             get(metadata_keys::get).patch(metadata_keys::update).delete(metadata_keys::delete),
         )
+}
+
+/// For tests and tools inside this repository: the router over the store in a directory.
+#[doc(hidden)]
+pub async fn over(data_dir: &std::path::Path) -> Result<Router, String> {
+    let store = store::open(&StoreConfig::at(data_dir))
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(router(App {
+        service: Service::new(store.clone(), deploy::Settings::default()),
+        settings: Settings::default(),
+        store,
+    }))
 }
 
 async fn health() -> Json<serde_json::Value> {
