@@ -82,6 +82,6 @@ mod wire;
 #[doc(hidden)]
 pub use self::seal::Exercise as SealExercise;
 
-pub use self::cli::main;
 #[doc(hidden)]
 pub use self::api::over as api_over;
+pub use self::cli::main;

@@ -129,10 +129,16 @@ impl Text {
     pub(crate) fn complaint(self, pointer: &str, text: &str) -> Option<String> {
         let length = text.chars().count();
         if length < self.min {
-            return Some(format!("\"{pointer}\": minimum string length is {}", self.min));
+            return Some(format!(
+                "\"{pointer}\": minimum string length is {}",
+                self.min
+            ));
         }
         if length > self.max {
-            return Some(format!("\"{pointer}\": maximum string length is {}", self.max));
+            return Some(format!(
+                "\"{pointer}\": maximum string length is {}",
+                self.max
+            ));
         }
         (!(self.fits)(text)).then(|| self.text.to_owned())
     }
@@ -156,7 +162,10 @@ pub(crate) fn is_display_name(text: &str) -> bool {
 
 /// Unicode's separators (category Z) that are not white space to Rust.
 fn is_separator(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{a0}')
+    matches!(
+        c,
+        '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{a0}'
+    )
 }
 
 /// A display name.
@@ -249,13 +258,7 @@ impl Fields {
             .unwrap_or_default()
     }
 
-    fn as_text(
-        &self,
-        found: &mut Problems,
-        key: &str,
-        rule: Text,
-        value: Value,
-    ) -> Option<String> {
+    fn as_text(&self, found: &mut Problems, key: &str, rule: Text, value: Value) -> Option<String> {
         let at = self.at(key);
         match value {
             Value::String(text) => {
@@ -282,8 +285,11 @@ impl Fields {
         if !words.contains(&text.as_str()) {
             let at = self.at(key);
             found.push(
-                Problem::invalid(&at, format!("\"{at}\": value is not one of the allowed values"))
-                    .explained(unknown_word(&text, words)),
+                Problem::invalid(
+                    &at,
+                    format!("\"{at}\": value is not one of the allowed values"),
+                )
+                .explained(unknown_word(&text, words)),
             );
         }
         Some(text)

@@ -87,10 +87,20 @@ impl Refusal {
     /// The answer to what was found, all of it; the first decides the status.
     pub(crate) fn found(problems: Vec<Problem>) -> Self {
         let status = match problems.first() {
-            Some(Problem { kind: Kind::Conflict, .. }) => StatusCode::CONFLICT,
-            Some(Problem { kind: Kind::Invalid, .. }) | None => StatusCode::BAD_REQUEST,
+            Some(Problem {
+                kind: Kind::Conflict,
+                ..
+            }) => StatusCode::CONFLICT,
+            Some(Problem {
+                kind: Kind::Invalid,
+                ..
+            })
+            | None => StatusCode::BAD_REQUEST,
         };
-        let diagnostics = problems.into_iter().map(|problem| problem.diagnostic).collect();
+        let diagnostics = problems
+            .into_iter()
+            .map(|problem| problem.diagnostic)
+            .collect();
         Self::of_diagnostics(status, diagnostics)
     }
 
@@ -150,7 +160,8 @@ impl IntoResponse for Refusal {
             Some(code) => code.to_owned(),
             None => format!("HTTP-{}", self.status.as_u16()),
         };
-        let empty = self.details.diagnostics.is_empty() && self.details.missing_providers.is_empty();
+        let empty =
+            self.details.diagnostics.is_empty() && self.details.missing_providers.is_empty();
         let body = ErrorBody {
             error,
             message: self.message,
@@ -186,12 +197,7 @@ impl Problem {
         Self::new(Kind::Conflict, "Conflict", pointer, text)
     }
 
-    fn new(
-        kind: Kind,
-        summary: &str,
-        pointer: impl Into<String>,
-        text: impl Into<String>,
-    ) -> Self {
+    fn new(kind: Kind, summary: &str, pointer: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             kind,
             diagnostic: Diagnostic::error(summary, text, Place::at(Document::Request, pointer)),

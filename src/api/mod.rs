@@ -85,14 +85,19 @@ fn projects_and_environments() -> Router<App> {
         .route("/projects", get(projects::list).post(projects::create))
         .route(
             "/projects/{project}",
-            get(projects::get).patch(projects::update).delete(projects::delete),
+            get(projects::get)
+                .patch(projects::update)
+                .delete(projects::delete),
         )
         .route("/envs", get(environments::list_all))
         .route(
             "/projects/{project}/envs",
             get(environments::list).post(environments::create),
         )
-        .route(environment, get(environments::get).patch(environments::update))
+        .route(
+            environment,
+            get(environments::get).patch(environments::update),
+        )
         .route(
             &format!("{environment}/actions/refresh_runner"),
             post(environments::refresh_runner),
@@ -105,37 +110,68 @@ fn projects_and_environments() -> Router<App> {
 
 fn catalogue() -> Router<App> {
     Router::new()
-        .route("/resource-types", get(resource_types::list).post(resource_types::create))
+        .route(
+            "/resource-types",
+            get(resource_types::list).post(resource_types::create),
+        )
         .route(
             "/resource-types/{id}",
-            get(resource_types::get).patch(resource_types::update).delete(resource_types::delete),
+            get(resource_types::get)
+                .patch(resource_types::update)
+                .delete(resource_types::delete),
         )
-        .route("/module-providers", get(providers::list).post(providers::create))
+        .route(
+            "/module-providers",
+            get(providers::list).post(providers::create),
+        )
         .route(
             "/module-providers/{type}/{id}",
-            get(providers::get).patch(providers::update).delete(providers::delete),
+            get(providers::get)
+                .patch(providers::update)
+                .delete(providers::delete),
         )
         .route("/modules", get(modules::list).post(modules::create))
         .route(
             "/modules/{id}",
-            get(modules::get).patch(modules::update).delete(modules::delete),
+            get(modules::get)
+                .patch(modules::update)
+                .delete(modules::delete),
         )
         .route("/modules/{id}/versions", get(modules::versions))
         .route("/modules/{id}/versions/{version}", get(modules::version))
         .route("/module-sources/{digest}", put(module_sources::put))
-        .route("/module-rules", get(module_rules::list).post(module_rules::create))
-        .route("/module-rules/{id}", get(module_rules::get).delete(module_rules::delete))
+        .route(
+            "/module-rules",
+            get(module_rules::list).post(module_rules::create),
+        )
+        .route(
+            "/module-rules/{id}",
+            get(module_rules::get).delete(module_rules::delete),
+        )
         .route("/runners", get(runners::list).post(runners::create))
         .route(
             "/runners/{id}",
-            get(runners::get).patch(runners::update).delete(runners::delete),
+            get(runners::get)
+                .patch(runners::update)
+                .delete(runners::delete),
         )
-        .route("/runner-rules", get(runner_rules::list).post(runner_rules::create))
-        .route("/runner-rules/{id}", get(runner_rules::get).delete(runner_rules::delete))
-        .route("/metadata-keys", get(metadata_keys::list).post(metadata_keys::create))
+        .route(
+            "/runner-rules",
+            get(runner_rules::list).post(runner_rules::create),
+        )
+        .route(
+            "/runner-rules/{id}",
+            get(runner_rules::get).delete(runner_rules::delete),
+        )
+        .route(
+            "/metadata-keys",
+            get(metadata_keys::list).post(metadata_keys::create),
+        )
         .route(
             "/metadata-keys/{name}",
-            get(metadata_keys::get).patch(metadata_keys::update).delete(metadata_keys::delete),
+            get(metadata_keys::get)
+                .patch(metadata_keys::update)
+                .delete(metadata_keys::delete),
         )
 }
 

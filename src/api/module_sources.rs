@@ -21,7 +21,9 @@ pub(crate) async fn put(
     let code = Code::from_tar(&archive).map_err(|error| wrong(error.to_string()))?;
     let found = code.digest();
     if found != digest {
-        return Err(wrong(format!("the code has the digest {found}, not {digest}")));
+        return Err(wrong(format!(
+            "the code has the digest {found}, not {digest}"
+        )));
     }
     app.store.module_source_put(&org, &code.pack()).await?;
     Ok(StatusCode::CREATED)

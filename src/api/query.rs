@@ -32,7 +32,10 @@ impl Params {
     /// A parameter that is given once; an empty one counts as absent.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let value = |(key, value): &'_ (String, String)| key == name && !value.is_empty();
-        self.0.iter().find(|pair| value(pair)).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|pair| value(pair))
+            .map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter.
@@ -48,7 +51,10 @@ impl Params {
         match self.one(name) {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
-            Some(other) => Err(invalid(name, &format!("`{other}` is neither true nor false"))),
+            Some(other) => Err(invalid(
+                name,
+                &format!("`{other}` is neither true nor false"),
+            )),
         }
     }
 

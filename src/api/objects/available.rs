@@ -40,14 +40,20 @@ fn available(slice: CatalogueSlice) -> Vec<(bool, AvailableResourceType)> {
             rule.resource_class.clone(),
             rule.resource_id.clone().unwrap_or_default(),
         );
-        let stronger = winners.get(&key).is_none_or(|there| weight(&rule) > weight(there));
+        let stronger = winners
+            .get(&key)
+            .is_none_or(|there| weight(&rule) > weight(there));
         if stronger {
             winners.insert(key, rule);
         }
     }
     let mut options: BTreeMap<String, Vec<AvailableOption>> = BTreeMap::new();
     for ((kind, class, id), rule) in winners {
-        let Some(module) = slice.modules.iter().find(|module| module.id == rule.module_id) else {
+        let Some(module) = slice
+            .modules
+            .iter()
+            .find(|module| module.id == rule.module_id)
+        else {
             continue;
         };
         options.entry(kind).or_default().push(AvailableOption {
@@ -92,7 +98,10 @@ fn cut(
     let more = items.len() > paging.limit;
     items.truncate(paging.limit);
     Listed {
-        next: items.last().filter(|_| more).map(|(_, item)| vec![item.id.clone()]),
+        next: items
+            .last()
+            .filter(|_| more)
+            .map(|(_, item)| vec![item.id.clone()]),
         items,
     }
 }

@@ -22,7 +22,10 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<EnvironmentType>>, Refusal> {
-    let listed = app.store.environment_type_list(&org, &params.paging()?).await?;
+    let listed = app
+        .store
+        .environment_type_list(&org, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -70,7 +73,9 @@ pub(crate) async fn update(
         windlass: extras(&mut found, &mut fields),
     };
     found.check()?;
-    Ok(Json(app.store.environment_type_update(&org, &id, update).await?))
+    Ok(Json(
+        app.store.environment_type_update(&org, &id, update).await?,
+    ))
 }
 
 /// `DELETE /orgs/{org}/env-types/{id}`.

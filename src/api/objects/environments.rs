@@ -42,7 +42,10 @@ async fn list_of(
     params: &Params,
 ) -> Result<Json<Page<Environment>>, Refusal> {
     let types: Vec<String> = params.all("byEnvTypeId").map(str::to_owned).collect();
-    let listed = app.store.environment_list(org, project, &types, &params.paging()?).await?;
+    let listed = app
+        .store
+        .environment_list(org, project, &types, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -94,7 +97,11 @@ pub(crate) async fn update(
     Body(fields): Body,
 ) -> Result<Json<Environment>, Refusal> {
     let update = display_name_update(fields)?;
-    Ok(Json(app.store.environment_update(&org, &project, &env, update).await?))
+    Ok(Json(
+        app.store
+            .environment_update(&org, &project, &env, update)
+            .await?,
+    ))
 }
 
 /// `POST /orgs/{org}/projects/{project}/envs/{env}/actions/refresh_runner`.
@@ -104,7 +111,11 @@ pub(crate) async fn refresh_runner(
     Path((org, project, env)): Path<(String, String, String)>,
     params: Params,
 ) -> Result<Json<RefreshedRunner>, Refusal> {
-    let dry = if params.flag("dry_run")? { Dry::Yes } else { Dry::No };
+    let dry = if params.flag("dry_run")? {
+        Dry::Yes
+    } else {
+        Dry::No
+    };
     let fallback = app.settings.allow_local.then_some(LOCAL);
     let (runner_id, updated) = app
         .store

@@ -31,7 +31,11 @@ pub(crate) async fn create(
     Body(mut fields): Body,
 ) -> Result<(StatusCode, Json<MetadataKey>), Refusal> {
     let mut found = Problems::default();
-    let name = Text::form(is_key_name, usize::MAX, "name must be capitalized words joined by hyphens, such as Example-Key");
+    let name = Text::form(
+        is_key_name,
+        usize::MAX,
+        "name must be capitalized words joined by hyphens, such as Example-Key",
+    );
     let create = MetadataKeyCreate {
         name: fields.required_text(&mut found, "name", name),
         description: fields.text(&mut found, "description", Text::up_to(usize::MAX)),
@@ -39,7 +43,10 @@ pub(crate) async fn create(
             let mut inside = fields.required_inside(&mut found, "schema");
             let value_type = inside.one_of(&mut found, "type", &["string"]);
             if value_type.is_none() && found.is_empty() {
-                found.invalid("/schema/type", "\"/schema/type\": property \"type\" is missing");
+                found.invalid(
+                    "/schema/type",
+                    "\"/schema/type\": property \"type\" is missing",
+                );
             }
             schema(&mut found, inside)
         },
@@ -74,7 +81,9 @@ pub(crate) async fn update(
         }),
     };
     found.check()?;
-    Ok(Json(app.store.metadata_key_update(&org, &name, update).await?))
+    Ok(Json(
+        app.store.metadata_key_update(&org, &name, update).await?,
+    ))
 }
 
 /// `DELETE /orgs/{org}/metadata-keys/{name}`.
@@ -93,7 +102,10 @@ fn schema(found: &mut Problems, mut fields: Fields) -> MetadataKeySchema {
     if let Some(text) = &pattern
         && regex::Regex::new(text).is_err()
     {
-        found.invalid(fields.at("pattern"), "schema.pattern is not a regular expression");
+        found.invalid(
+            fields.at("pattern"),
+            "schema.pattern is not a regular expression",
+        );
     }
     MetadataKeySchema {
         value_type: "string".to_owned(),
@@ -105,8 +117,7 @@ fn schema(found: &mut Problems, mut fields: Fields) -> MetadataKeySchema {
 /// `^[A-Z][a-zA-Z0-9]*(-[A-Z0-9][a-zA-Z0-9]*)*$`.
 fn is_key_name(text: &str) -> bool {
     text.split('-').enumerate().all(|(position, part)| {
-        part.starts_with(|c: char| {
-            c.is_ascii_uppercase() || position > 0 && c.is_ascii_digit()
-        }) && part.chars().all(|c| c.is_ascii_alphanumeric())
+        part.starts_with(|c: char| c.is_ascii_uppercase() || position > 0 && c.is_ascii_digit())
+            && part.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }

@@ -38,7 +38,11 @@ pub(crate) fn source(text: &str) -> Result<Source, String> {
             }
         }
         Some(Source::Image) => {
-            if text.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+            if text
+                .split('/')
+                .skip(1)
+                .any(|part| matches!(part, "" | "." | ".."))
+            {
                 return Err("an absolute path must not contain empty, '.' or '..' elements".into());
             }
         }
@@ -57,7 +61,10 @@ fn fetched_by_engine(text: &str) -> Result<(), String> {
         return Err("a relative path means nothing to a server; `windlass apply` uploads the directory, and an absolute path is one inside the runner's image".into());
     }
     for host in ["github.com", "bitbucket.org"] {
-        if text.strip_prefix(host).is_some_and(|rest| rest.starts_with('/')) {
+        if text
+            .strip_prefix(host)
+            .is_some_and(|rest| rest.starts_with('/'))
+        {
             return Err(format!(
                 "the short form for {host} is not supported, use git::https://{host}/…"
             ));
@@ -104,7 +111,10 @@ pub(crate) fn names(
     params: &BTreeMap<String, ModuleParam>,
     mapping: &BTreeMap<String, String>,
 ) {
-    let shared: BTreeSet<&String> = inputs.keys().filter(|key| params.contains_key(*key)).collect();
+    let shared: BTreeSet<&String> = inputs
+        .keys()
+        .filter(|key| params.contains_key(*key))
+        .collect();
     for key in shared {
         found.invalid(
             pointer("/module_inputs", key),
@@ -114,9 +124,21 @@ pub(crate) fn names(
         );
     }
     for (label, field, keys) in [
-        ("module inputs", "/module_inputs", inputs.keys().collect::<Vec<_>>()),
-        ("module parameters", "/module_params", params.keys().collect()),
-        ("provider mapping", "/provider_mapping", mapping.keys().collect()),
+        (
+            "module inputs",
+            "/module_inputs",
+            inputs.keys().collect::<Vec<_>>(),
+        ),
+        (
+            "module parameters",
+            "/module_params",
+            params.keys().collect(),
+        ),
+        (
+            "provider mapping",
+            "/provider_mapping",
+            mapping.keys().collect(),
+        ),
     ] {
         for key in keys.into_iter().filter(|key| !Shape::Variable.fits(key)) {
             found.invalid(
@@ -126,7 +148,10 @@ pub(crate) fn names(
         }
     }
     if inputs.len() > MAX_ENTRIES {
-        found.invalid("/module_inputs", format!("\"/module_inputs\": maximum number of properties is {MAX_ENTRIES}"));
+        found.invalid(
+            "/module_inputs",
+            format!("\"/module_inputs\": maximum number of properties is {MAX_ENTRIES}"),
+        );
     }
     for (name, provider) in mapping {
         let well = provider
@@ -144,7 +169,10 @@ pub(crate) fn names(
 /// Notes placeholders in `value` (which lies at `at`) that may not stand there, in v1's words.
 pub(crate) fn placeholders(found: &mut Problems, at: &str, value: &Value, site: Site) {
     for (below, said) in placeholder::check_value(value, site) {
-        found.invalid(format!("{at}{below}"), format!("invalid configuration: {}", when_saved(&said)));
+        found.invalid(
+            format!("{at}{below}"),
+            format!("invalid configuration: {}", when_saved(&said)),
+        );
     }
 }
 
@@ -193,7 +221,9 @@ pub(crate) fn params(
     let mut params = BTreeMap::new();
     for (name, value) in map {
         let at = pointer(&at, &name);
-        let Some(mut inside) = object(found, &at, value) else { continue };
+        let Some(mut inside) = object(found, &at, value) else {
+            continue;
+        };
         const TYPES: [(&str, ParamType); 6] = [
             ("string", ParamType::String),
             ("number", ParamType::Number),
@@ -207,8 +237,11 @@ pub(crate) fn params(
         if known.is_none() && !word.is_empty() {
             let at = inside.at("type");
             found.push(
-                Problem::invalid(&at, format!("\"{at}\": value is not one of the allowed values"))
-                    .explained(unknown_word(&word, &TYPES.map(|(text, _)| text))),
+                Problem::invalid(
+                    &at,
+                    format!("\"{at}\": value is not one of the allowed values"),
+                )
+                .explained(unknown_word(&word, &TYPES.map(|(text, _)| text))),
             );
         }
         params.insert(
@@ -243,7 +276,10 @@ pub(crate) fn mapping(
         }
     }
     if mapping.len() > MAX_ENTRIES {
-        found.invalid(&at, format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"));
+        found.invalid(
+            &at,
+            format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"),
+        );
     }
     Some(mapping)
 }
@@ -256,13 +292,26 @@ pub(crate) fn dependencies(
     let at = fields.at("dependencies");
     let map = fields.map(found, "dependencies")?;
     if map.len() > MAX_ENTRIES {
-        found.invalid(&at, format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"));
+        found.invalid(
+            &at,
+            format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"),
+        );
     }
     let mut dependencies = BTreeMap::new();
     for (alias, value) in map {
-        let Some(mut inside) = object(found, &pointer(&at, &alias), value) else { continue };
+        let Some(mut inside) = object(found, &pointer(&at, &alias), value) else {
+            continue;
+        };
         let (type_name, class, id, params) = wanted_resource(found, &mut inside);
-        dependencies.insert(alias, Dependency { type_name, class, id, params });
+        dependencies.insert(
+            alias,
+            Dependency {
+                type_name,
+                class,
+                id,
+                params,
+            },
+        );
     }
     Some(dependencies)
 }
@@ -275,18 +324,25 @@ pub(crate) fn coprovisioned(
     let at = fields.at("coprovisioned");
     let list = fields.list(found, "coprovisioned")?;
     if list.len() > MAX_ENTRIES {
-        found.invalid(&at, format!("\"{at}\": maximum number of items is {MAX_ENTRIES}"));
+        found.invalid(
+            &at,
+            format!("\"{at}\": maximum number of items is {MAX_ENTRIES}"),
+        );
     }
     let mut items = Vec::new();
     for (position, value) in list.into_iter().enumerate() {
-        let Some(mut inside) = object(found, &format!("{at}/{position}"), value) else { continue };
+        let Some(mut inside) = object(found, &format!("{at}/{position}"), value) else {
+            continue;
+        };
         let (type_name, class, id, params) = wanted_resource(found, &mut inside);
         items.push(Coprovisioned {
             type_name,
             class,
             id,
             params,
-            is_dependent_on_current: inside.flag(found, "is_dependent_on_current").unwrap_or(false),
+            is_dependent_on_current: inside
+                .flag(found, "is_dependent_on_current")
+                .unwrap_or(false),
             copy_dependents_from_current: inside
                 .flag(found, "copy_dependents_from_current")
                 .unwrap_or(false),
@@ -311,7 +367,12 @@ pub(crate) const RESOURCE_ID: Text = Text {
     text: "resource id must be a valid resource id with one or more dot-separated parts of lowercase alphanumerics and hyphens",
 };
 
-type WantedResource = (String, Option<String>, Option<String>, Option<Map<String, Value>>);
+type WantedResource = (
+    String,
+    Option<String>,
+    Option<String>,
+    Option<Map<String, Value>>,
+);
 
 fn wanted_resource(found: &mut Problems, fields: &mut Fields) -> WantedResource {
     let type_name = Text {
@@ -324,12 +385,17 @@ fn wanted_resource(found: &mut Problems, fields: &mut Fields) -> WantedResource 
         fields.required_text(found, "type", type_name),
         fields.text(found, "class", CLASS),
         fields.text(found, "id", RESOURCE_ID),
-        fields.map(found, "params").filter(|params| !params.is_empty()),
+        fields
+            .map(found, "params")
+            .filter(|params| !params.is_empty()),
     );
     let most = wanted.3.as_ref().map_or(0, Map::len);
     if most > MAX_ENTRIES {
         let at = fields.at("params");
-        found.invalid(&at, format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"));
+        found.invalid(
+            &at,
+            format!("\"{at}\": maximum number of properties is {MAX_ENTRIES}"),
+        );
     }
     wanted
 }

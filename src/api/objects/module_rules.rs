@@ -29,9 +29,14 @@ pub(crate) async fn list(
         environment: text("byEnvId"),
     };
     if filter.environment.is_some() && filter.project.is_none() {
-        return Err(Refusal::bad("by_env_id: must be used together with by_project_id"));
+        return Err(Refusal::bad(
+            "by_env_id: must be used together with by_project_id",
+        ));
     }
-    let listed = app.store.module_rule_list(&org, &filter, &params.paging()?).await?;
+    let listed = app
+        .store
+        .module_rule_list(&org, &filter, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -52,8 +57,16 @@ pub(crate) async fn create(
         ),
         resource_class: fields.text(&mut found, "resource_class", CLASS),
         resource_id: fields.text(&mut found, "resource_id", RESOURCE_ID),
-        project_id: fields.text(&mut found, "project_id", id("project_id must be a valid identifier")),
-        env_id: fields.text(&mut found, "env_id", id("env_id must be a valid identifier")),
+        project_id: fields.text(
+            &mut found,
+            "project_id",
+            id("project_id must be a valid identifier"),
+        ),
+        env_id: fields.text(
+            &mut found,
+            "env_id",
+            id("env_id must be a valid identifier"),
+        ),
         env_type_id: fields.text(
             &mut found,
             "env_type_id",
@@ -65,7 +78,10 @@ pub(crate) async fn create(
         found.invalid("/project_id", "project_id: must be set when env_id is set");
     }
     if create.env_id.is_some() && create.env_type_id.is_some() {
-        found.invalid("/env_type_id", "env_type_id: must not be set when env_id is set");
+        found.invalid(
+            "/env_type_id",
+            "env_type_id: must not be set when env_id is set",
+        );
     }
     found.check()?;
     let made = app.store.module_rule_create(&org, create).await?;

@@ -84,7 +84,11 @@ pub(crate) async fn create(
     let id = fields.required_text(
         &mut found,
         "id",
-        Text::form(is_std_id, 100, "module id must be a valid identifier of alphanumerics and hyphens"),
+        Text::form(
+            is_std_id,
+            100,
+            "module id must be a valid identifier of alphanumerics and hyphens",
+        ),
     );
     let resource_type = fields.required_text(
         &mut found,
@@ -121,7 +125,11 @@ pub(crate) async fn create(
         );
     }
     check_names(&mut found, &module);
-    let types = types_of(Some(&module.resource_type), &module.dependencies, &module.coprovisioned);
+    let types = types_of(
+        Some(&module.resource_type),
+        &module.dependencies,
+        &module.coprovisioned,
+    );
     let types = types.into_iter().filter(|name| !name.is_empty()).collect();
     let mapped = module.provider_mapping.values().cloned().collect();
     note_unknown(&app, &mut found, &org, &types, &mapped).await?;
@@ -164,15 +172,22 @@ pub(crate) async fn update(
             change.dependencies.as_ref().unwrap_or(&Default::default()),
             change.coprovisioned.as_deref().unwrap_or_default(),
         );
-        let mapped = change.provider_mapping.iter().flatten().map(|(_, to)| to.clone()).collect();
+        let mapped = change
+            .provider_mapping
+            .iter()
+            .flatten()
+            .map(|(_, to)| to.clone())
+            .collect();
         note_unknown(&app, &mut found, &org, &types, &mapped).await?;
         found.check()?;
         let warnings = match &change.module_source {
             Some(_) => fetch(&app, &mut next).await?,
             None => module_check::param_warnings(&next),
         };
-        if let Some(stored) =
-            app.store.module_update(&current.version_id, next, &types, &mapped).await?
+        if let Some(stored) = app
+            .store
+            .module_update(&current.version_id, next, &types, &mapped)
+            .await?
         {
             return Ok(Json(with_warnings(stored, warnings)));
         }
@@ -199,7 +214,10 @@ pub(crate) async fn versions(
     Path((org, id)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Page<ModuleVersionSummary>>, Refusal> {
-    let listed = app.store.module_version_list(&org, &id, &params.paging()?).await?;
+    let listed = app
+        .store
+        .module_version_list(&org, &id, &params.paging()?)
+        .await?;
     Ok(page(listed, |module| ModuleVersionSummary {
         version_id: module.version_id,
         resource_type: module.resource_type,
@@ -272,13 +290,18 @@ fn merged(found: &mut Problems, current: &Module, change: &ModuleUpdate) -> Modu
         next.coprovisioned.clone_from(coprovisioned);
     }
     if let Some(extras) = &change.windlass {
-        let digest = next.windlass.as_ref().and_then(|extras| extras.digest.clone());
+        let digest = next
+            .windlass
+            .as_ref()
+            .and_then(|extras| extras.digest.clone());
         next.windlass = Some(ModuleExtras {
             digest,
             ..extras.clone()
         });
     }
-    next.windlass = next.windlass.filter(|extras| *extras != ModuleExtras::default());
+    next.windlass = next
+        .windlass
+        .filter(|extras| *extras != ModuleExtras::default());
     let only_ours = ModuleUpdate {
         windlass: None,
         ..change.clone()
@@ -327,13 +350,19 @@ async fn note_unknown(
     types: &BTreeSet<String>,
     mapped: &BTreeSet<String>,
 ) -> Result<(), Refusal> {
-    let unknown = app.store.module_unknown_references(org, types, mapped).await?;
+    let unknown = app
+        .store
+        .module_unknown_references(org, types, mapped)
+        .await?;
     if !unknown.resource_types.is_empty() {
         found.push(Problem::conflict("", unknown.types_text()));
     }
     for provider in &unknown.providers {
         if provider.contains('.') {
-            found.invalid("/provider_mapping", UnknownReferences::provider_text(provider));
+            found.invalid(
+                "/provider_mapping",
+                UnknownReferences::provider_text(provider),
+            );
         }
     }
     Ok(())

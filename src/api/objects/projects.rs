@@ -63,7 +63,9 @@ pub(crate) async fn update(
     Body(fields): Body,
 ) -> Result<Json<Project>, Refusal> {
     let update = display_name_update(fields)?;
-    Ok(Json(app.store.project_update(&org, &project, update).await?))
+    Ok(Json(
+        app.store.project_update(&org, &project, update).await?,
+    ))
 }
 
 /// Reads the PATCH of a project or an environment.

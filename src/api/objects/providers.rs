@@ -18,7 +18,11 @@ use crate::wire::objects::{Provider, ProviderCreate, ProviderUpdate};
 /// The largest configuration, as JSON.
 const MAX_CONFIGURATION_BYTES: usize = 5 * 1024;
 
-const SOURCE: Text = Text::form(is_source, 100, "source must match (hostname/)namespace/type");
+const SOURCE: Text = Text::form(
+    is_source,
+    100,
+    "source must match (hostname/)namespace/type",
+);
 
 const CONSTRAINT: Text = Text::form(
     is_constraint,
@@ -34,7 +38,10 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<Json<Page<Provider>>, Refusal> {
     let kind = params.one("byProviderType");
-    let listed = app.store.provider_list(&org, kind, &params.paging()?).await?;
+    let listed = app
+        .store
+        .provider_list(&org, kind, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -98,7 +105,9 @@ pub(crate) async fn update(
     };
     check_configuration(&mut found, update.configuration.as_ref());
     found.check()?;
-    Ok(Json(app.store.provider_update(&org, &kind, &id, update).await?))
+    Ok(Json(
+        app.store.provider_update(&org, &kind, &id, update).await?,
+    ))
 }
 
 /// `DELETE /orgs/{org}/module-providers/{type}/{id}`.
@@ -127,15 +136,15 @@ fn is_source(text: &str) -> bool {
     let name = |part: &str| {
         part.len() >= 2
             && part.starts_with(|c: char| c.is_ascii_lowercase())
-            && part.chars().all(|c| {
-                c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')
-            })
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
     };
     let host = |part: &str| {
         !part.is_empty()
-            && part.chars().all(|c| {
-                c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-')
-            })
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
     };
     match text.split('/').collect::<Vec<_>>()[..] {
         [namespace, kind] => name(namespace) && name(kind),

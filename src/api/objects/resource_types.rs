@@ -20,7 +20,10 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<ResourceType>>, Refusal> {
-    let listed = app.store.resource_type_list(&org, &params.paging()?).await?;
+    let listed = app
+        .store
+        .resource_type_list(&org, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -36,7 +39,11 @@ pub(crate) async fn create(
         id: fields.required_text(
             &mut found,
             "id",
-            Text::form(is_std_id, 100, "id must be a valid resource type identifier"),
+            Text::form(
+                is_std_id,
+                100,
+                "id must be a valid resource type identifier",
+            ),
         ),
         description: fields.text(&mut found, "description", DESCRIPTION),
         output_schema: fields.required_map(&mut found, "output_schema"),
@@ -75,7 +82,9 @@ pub(crate) async fn update(
         windlass: fields.extras(&mut found),
     };
     found.check()?;
-    Ok(Json(app.store.resource_type_update(&org, &id, update).await?))
+    Ok(Json(
+        app.store.resource_type_update(&org, &id, update).await?,
+    ))
 }
 
 /// `DELETE /orgs/{org}/resource-types/{id}`.

@@ -165,8 +165,11 @@ fn known_type(found: &mut Problems, fields: &mut Fields, known: &[&str]) -> Opti
     if !kind.is_empty() {
         let at = fields.at("type");
         found.push(
-            Problem::invalid(&at, format!("\"{at}\": value is not one of the allowed values"))
-                .explained(unknown_word(&kind, known)),
+            Problem::invalid(
+                &at,
+                format!("\"{at}\": value is not one of the allowed values"),
+            )
+            .explained(unknown_word(&kind, known)),
         );
     }
     None
@@ -190,7 +193,11 @@ fn kubernetes(found: &mut Problems, fields: &mut Fields, kind: &str) {
     data.text(found, "proxy_url", ANY);
     only(found, &data, kind);
     let mut auth = cluster.required_inside(found, "auth");
-    for key in ["client_certificate_data", "client_key_data", "service_account_token"] {
+    for key in [
+        "client_certificate_data",
+        "client_key_data",
+        "service_account_token",
+    ] {
         auth.text(found, key, ANY);
     }
     only(found, &auth, kind);
@@ -252,7 +259,11 @@ fn ecs(found: &mut Problems, fields: &mut Fields, kind: &str) {
         "execution_role_arn",
         role("job execution_role_arn is not a valid IAM Role ARN"),
     );
-    job.text(found, "task_role_arn", role("job task_role_arn is not a valid IAM Role ARN"));
+    job.text(
+        found,
+        "task_role_arn",
+        role("job task_role_arn is not a valid IAM Role ARN"),
+    );
     let image = Text::form(is_image, 255, "image must be a valid container image");
     job.text(found, "image", image);
     job.flag(found, "is_public_ip_enabled");
@@ -280,7 +291,10 @@ fn ecs(found: &mut Problems, fields: &mut Fields, kind: &str) {
         let at = pointer(&at, &name);
         reserved(found, &at, &name);
         if !value.as_str().is_some_and(is_secret) {
-            found.invalid(&at, "job secrets value is not a valid AWS Secret or Parameter ARN");
+            found.invalid(
+                &at,
+                "job secrets value is not a valid AWS Secret or Parameter ARN",
+            );
         }
     }
     only(found, &job, kind);
@@ -294,7 +308,11 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
         Ok(docker) => {
             engine(found, docker.engine.as_deref());
             environment(found, docker.environment.keys());
-            if docker.image.as_deref().is_some_and(|image| !is_image(image)) {
+            if docker
+                .image
+                .as_deref()
+                .is_some_and(|image| !is_image(image))
+            {
                 found.invalid(
                     "/runner_configuration/image",
                     "image must be a valid container image",
@@ -311,11 +329,16 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
             }
             for (host, inside) in &docker.mounts {
                 let clean = |path: &str| {
-                    path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..")
+                    path.starts_with('/')
+                        && path.len() > 1
+                        && !path.split('/').any(|part| part == "..")
                 };
                 if !clean(host) || !clean(inside) {
                     let at = pointer("/runner_configuration/mounts", host);
-                    found.invalid(&at, format!("\"{at}\": both paths of a mount must be absolute, without `..`"));
+                    found.invalid(
+                        &at,
+                        format!("\"{at}\": both paths of a mount must be absolute, without `..`"),
+                    );
                 }
             }
         }
@@ -325,7 +348,10 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
 fn process(found: &mut Problems, mut map: Map<String, Value>) {
     map.remove("type");
     match serde_json::from_value::<ProcessConfiguration>(Value::Object(map)) {
-        Err(error) => found.invalid("/runner_configuration", mismatch("process", &error.to_string())),
+        Err(error) => found.invalid(
+            "/runner_configuration",
+            mismatch("process", &error.to_string()),
+        ),
         Ok(process) => {
             engine(found, process.engine.as_deref());
             environment(found, process.environment.keys());
@@ -334,7 +360,9 @@ fn process(found: &mut Problems, mut map: Map<String, Value>) {
 }
 
 fn mismatch(kind: &str, error: &str) -> String {
-    format!("the supplied runner configuration does not match the specified runner type {kind}: {error}")
+    format!(
+        "the supplied runner configuration does not match the specified runner type {kind}: {error}"
+    )
 }
 
 fn engine(found: &mut Problems, engine: Option<&str>) {
@@ -342,8 +370,11 @@ fn engine(found: &mut Problems, engine: Option<&str>) {
     if let Some(word) = engine.filter(|word| !known.contains(word)) {
         let at = "/runner_configuration/engine";
         found.push(
-            Problem::invalid(at, format!("\"{at}\": value is not one of the allowed values"))
-                .explained(unknown_word(word, &known)),
+            Problem::invalid(
+                at,
+                format!("\"{at}\": value is not one of the allowed values"),
+            )
+            .explained(unknown_word(word, &known)),
         );
     }
 }
@@ -354,7 +385,10 @@ fn environment<'a>(found: &mut Problems, names: impl Iterator<Item = &'a String>
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !good {
             let at = pointer("/runner_configuration/environment", name);
-            found.invalid(&at, format!("\"{at}\": '{name}' is no name of an environment variable"));
+            found.invalid(
+                &at,
+                format!("\"{at}\": '{name}' is no name of an environment variable"),
+            );
         }
     }
 }
@@ -370,7 +404,11 @@ fn aws_auth(found: &mut Problems, fields: &mut Fields, kind: &str) {
         text: "session_name must contain only valid characters (letters, digits, and +=,.@-_/)",
     };
     auth.text(found, "session_name", session);
-    let region = Text::form(is_region, usize::MAX, "sts_region is not a valid AWS STS region");
+    let region = Text::form(
+        is_region,
+        usize::MAX,
+        "sts_region is not a valid AWS STS region",
+    );
     auth.text(found, "sts_region", region);
     only(found, &auth, kind);
 }
@@ -408,7 +446,10 @@ fn pod_template(found: &mut Problems, mut template: Fields) {
         let at = spec.at(list);
         for (position, container) in spec.list(found, list).into_iter().flatten().enumerate() {
             let at = format!("{at}/{position}");
-            let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = container
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             if name.is_empty() {
                 found.invalid(&at, "pod_template: every container needs a name");
             }
@@ -418,7 +459,10 @@ fn pod_template(found: &mut Problems, mut template: Fields) {
             let variables = container.get("env").and_then(Value::as_array);
             for (number, variable) in variables.into_iter().flatten().enumerate() {
                 let at = format!("{at}/env/{number}");
-                let name = variable.get("name").and_then(Value::as_str).unwrap_or_default();
+                let name = variable
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 reserved(found, &at, name);
                 if name == GIT_KEYS && variable.get("value").is_some() {
                     found.invalid(&at, format!("{GIT_KEYS} may only be set with valueFrom"));
@@ -447,7 +491,10 @@ fn texts(
         return;
     };
     if list.len() < fewest {
-        found.invalid(&at, format!("\"{at}\": minimum number of items is {fewest}"));
+        found.invalid(
+            &at,
+            format!("\"{at}\": minimum number of items is {fewest}"),
+        );
     }
     if list.len() > most {
         found.invalid(&at, format!("\"{at}\": maximum number of items is {most}"));
@@ -528,7 +575,9 @@ fn is_secret(text: &str) -> bool {
                         && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
                 })
         }),
-        "ssm" => rest.strip_prefix("parameter/").is_some_and(|name| !name.is_empty()),
+        "ssm" => rest
+            .strip_prefix("parameter/")
+            .is_some_and(|name| !name.is_empty()),
         _ => false,
     }
 }
@@ -541,13 +590,17 @@ fn is_image(text: &str) -> bool {
     let digest_fits = digest.is_none_or(|digest| {
         digest.split_once(':').is_some_and(|(kind, hex)| {
             !kind.is_empty()
-                && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                && kind
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
                 && !hex.is_empty()
                 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
     });
     !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c))
         && digest_fits
 }
 
@@ -562,7 +615,10 @@ fn is_bucket(text: &str) -> bool {
 fn is_prefix(text: &str) -> bool {
     let text = text.strip_suffix('/').unwrap_or(text);
     text.split('/').all(|part| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     })
 }
 
@@ -580,7 +636,9 @@ fn pem_body(text: &str) -> Option<&str> {
 
 /// Whether a PEM text holds the 32 bytes of an ed25519 key, in the one form that DER has for it.
 fn is_ed25519(text: &str) -> bool {
-    const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    const HEAD: [u8; 12] = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
     pem_body(text)
         .and_then(|body| STANDARD.decode(body).ok())
         .is_some_and(|der| der.len() == 44 && der.starts_with(&HEAD))
@@ -606,7 +664,8 @@ mod tests {
 
     #[test]
     fn only_an_ed25519_key_is_one() {
-        let pem = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+        let pem =
+            |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
         let good = pem("MCowBQYDK2VwAyEABwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
         assert!(is_pem(&good) && is_ed25519(&good));
         assert!(is_pem(&pem("fake")) && !is_ed25519(&pem("fake")));

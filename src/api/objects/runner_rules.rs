@@ -26,7 +26,10 @@ pub(crate) async fn list(
         environment_type: text("byEnvTypeId"),
         runner: text("byRunnerId"),
     };
-    let listed = app.store.runner_rule_list(&org, &filter, &params.paging()?).await?;
+    let listed = app
+        .store
+        .runner_rule_list(&org, &filter, &params.paging()?)
+        .await?;
     Ok(page(listed, |item| item))
 }
 
@@ -40,13 +43,18 @@ pub(crate) async fn create(
     let mut found = Problems::default();
     let any = Text::up_to(usize::MAX);
     let create = RunnerRuleCreate {
-        runner_id: fields.text(&mut found, "runner_id", any).unwrap_or_default(),
+        runner_id: fields
+            .text(&mut found, "runner_id", any)
+            .unwrap_or_default(),
         project_id: fields.text(&mut found, "project_id", any),
         env_type_id: fields.text(&mut found, "env_type_id", any),
         windlass: fields.extras(&mut found),
     };
     if create.runner_id.is_empty() && found.is_empty() {
-        found.invalid("/runner_id", "runner_id is mandatory to create a runner rule");
+        found.invalid(
+            "/runner_id",
+            "runner_id is mandatory to create a runner rule",
+        );
     }
     found.check()?;
     let made = app.store.runner_rule_create(&org, create).await?;

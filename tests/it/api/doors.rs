@@ -18,17 +18,36 @@ fn request(method: &str, uri: &str) -> axum::http::request::Builder {
 #[tokio::test]
 async fn alive_and_health_answer_without_anything() {
     let api = Api::new().await;
-    let alive = api.raw(request("GET", "/alive").body(Body::empty()).expect("request")).await;
+    let alive = api
+        .raw(
+            request("GET", "/alive")
+                .body(Body::empty())
+                .expect("request"),
+        )
+        .await;
     assert_eq!((alive.0, alive.2), (200, b"OK".to_vec()));
-    let health = api.raw(request("GET", "/health").body(Body::empty()).expect("request")).await;
+    let health = api
+        .raw(
+            request("GET", "/health")
+                .body(Body::empty())
+                .expect("request"),
+        )
+        .await;
     assert_eq!(json_of(health).1["status"], json!("OK"));
 }
 
 #[tokio::test]
 async fn an_unknown_path_and_an_internal_one_answer_404_as_json() {
     let api = Api::new().await;
-    for uri in ["/nothing", "/internal/orgs", "/orgs/default/nothing", "/orgs/default/projects/a/b/c"] {
-        let answer = api.raw(request("GET", uri).body(Body::empty()).expect("request")).await;
+    for uri in [
+        "/nothing",
+        "/internal/orgs",
+        "/orgs/default/nothing",
+        "/orgs/default/projects/a/b/c",
+    ] {
+        let answer = api
+            .raw(request("GET", uri).body(Body::empty()).expect("request"))
+            .await;
         assert_eq!(json_of(answer), refusal(404, "Not Found"), "{uri}");
     }
 }
@@ -37,7 +56,11 @@ async fn an_unknown_path_and_an_internal_one_answer_404_as_json() {
 async fn a_method_that_a_path_has_not_answers_405_as_json() {
     let api = Api::new().await;
     let answer = api
-        .raw(request("PUT", "/orgs/default/projects").body(Body::empty()).expect("request"))
+        .raw(
+            request("PUT", "/orgs/default/projects")
+                .body(Body::empty())
+                .expect("request"),
+        )
         .await;
     assert_eq!(json_of(answer), refusal(405, "Method Not Allowed"));
 }
@@ -71,7 +94,11 @@ async fn the_organisation_is_there_and_another_is_not() {
         })
     );
     let other = api
-        .raw(request("GET", "/orgs/other").body(Body::empty()).expect("request"))
+        .raw(
+            request("GET", "/orgs/other")
+                .body(Body::empty())
+                .expect("request"),
+        )
         .await;
     assert_eq!(json_of(other), refusal(404, "organization not found"));
 }
@@ -94,7 +121,11 @@ async fn creating_in_an_organisation_that_is_not_there_is_a_conflict() {
                     .expect("request"),
             )
             .await;
-        assert_eq!(json_of(answer), refusal(409, "organization not found"), "{path}");
+        assert_eq!(
+            json_of(answer),
+            refusal(409, "organization not found"),
+            "{path}"
+        );
     }
 }
 
@@ -111,7 +142,11 @@ async fn a_body_that_is_no_json_object_is_refused_and_a_missing_content_type_is_
             .header("content-type", kind)
             .body(Body::from(body))
             .expect("request");
-        assert_eq!(json_of(api.raw(asked).await).0, status, "{body:?} as {kind}");
+        assert_eq!(
+            json_of(api.raw(asked).await).0,
+            status,
+            "{body:?} as {kind}"
+        );
     }
     let asked = request("POST", "/orgs/default/projects")
         .body(Body::from(r#"{"id":"shop"}"#))
@@ -132,15 +167,28 @@ async fn nested_brackets_do_not_kill_the_server() {
 #[tokio::test]
 async fn unknown_fields_are_ignored_but_not_among_our_own() {
     let api = Api::new().await;
-    api.make("/projects", json!({"id": "shop", "colour": "red"})).await;
-    let answer = api.post("/projects", json!({"id": "other", "windlass": {"ownr": "me"}})).await;
-    assert_refused(&answer, 400, "windlass: unknown field `ownr`", &["/windlass"]);
+    api.make("/projects", json!({"id": "shop", "colour": "red"}))
+        .await;
+    let answer = api
+        .post(
+            "/projects",
+            json!({"id": "other", "windlass": {"ownr": "me"}}),
+        )
+        .await;
+    assert_refused(
+        &answer,
+        400,
+        "windlass: unknown field `ownr`",
+        &["/windlass"],
+    );
 }
 
 #[tokio::test]
 async fn two_mistakes_are_told_at_once() {
     let api = Api::new().await;
-    let answer = api.post("/projects", json!({"id": "A", "display_name": " x"})).await;
+    let answer = api
+        .post("/projects", json!({"id": "A", "display_name": " x"}))
+        .await;
     assert_refused(
         &answer,
         400,
@@ -153,7 +201,10 @@ async fn two_mistakes_are_told_at_once() {
 async fn a_page_token_that_was_not_given_out_is_refused() {
     let api = Api::new().await;
     let (status, body) = api.get("/projects?page=zzz").await;
-    assert_eq!((status, &body["message"]), (400, &json!("Invalid page token")));
+    assert_eq!(
+        (status, &body["message"]),
+        (400, &json!("Invalid page token"))
+    );
     let (status, _) = api.get("/projects?page=").await;
     assert_eq!(status, 200);
     let (status, _) = api.get("/projects?per_page=many").await;

@@ -34,14 +34,21 @@ impl Api {
 
     /// Sends a request as it is and returns status, content type and bytes.
     pub(crate) async fn raw(&self, request: Request<Body>) -> (u16, String, Vec<u8>) {
-        let response = self.router.clone().oneshot(request).await.expect("never fails");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("never fails");
         let status = response.status().as_u16();
         let kind = response
             .headers()
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().expect("text").to_owned())
             .unwrap_or_default();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        let bytes = to_bytes(response.into_body(), usize::MAX)
+            .await
+            .expect("a body");
         (status, kind, bytes.to_vec())
     }
 
@@ -115,7 +122,10 @@ pub(crate) fn masked(value: &Value) -> Value {
 
 /// The whole body of a refusal that has no details.
 pub(crate) fn refusal(status: u16, message: &str) -> Answer {
-    (status, json!({"error": format!("HTTP-{status}"), "message": message}))
+    (
+        status,
+        json!({"error": format!("HTTP-{status}"), "message": message}),
+    )
 }
 
 /// Checks status and message of a refusal with diagnostics, and that these point at `pointers`, in order.
@@ -124,12 +134,19 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, message: &str, pointe
     assert_eq!(*found, status, "{body}");
     assert_eq!(body["error"], json!(format!("HTTP-{status}")), "{body}");
     let text = body["message"].as_str().expect("a message");
-    assert!(text.starts_with(message), "{text:?} does not begin with {message:?}");
+    assert!(
+        text.starts_with(message),
+        "{text:?} does not begin with {message:?}"
+    );
     let places: Vec<&str> = body["details"]["diagnostics"]
         .as_array()
         .expect("diagnostics")
         .iter()
-        .map(|diagnostic| diagnostic["places"][0]["pointer"].as_str().expect("a pointer"))
+        .map(|diagnostic| {
+            diagnostic["places"][0]["pointer"]
+                .as_str()
+                .expect("a pointer")
+        })
         .collect();
     assert_eq!(places, pointers, "{body}");
 }

@@ -49,7 +49,11 @@ async fn the_reserved_runners_are_listed_and_cannot_be_made_changed_or_removed()
         409,
         "runner local is reserved: it is always there and cannot be changed or deleted",
     );
-    assert_eq!(api.patch("/runners/local", json!({"description": "x"})).await, reserved);
+    assert_eq!(
+        api.patch("/runners/local", json!({"description": "x"}))
+            .await,
+        reserved
+    );
     assert_eq!(api.delete("/runners/local").await, reserved);
     assert_eq!(api.get("/runners/process").await.0, 200);
 }
@@ -75,7 +79,10 @@ async fn credentials_are_masked_in_every_answer_and_not_readable_in_the_database
     );
     assert_eq!(api.get("/runners/k8s").await, (200, made));
     let (_, page) = api.get("/runners").await;
-    assert_eq!(page["items"][0]["runner_configuration"], json!({"type": "kubernetes"}));
+    assert_eq!(
+        page["items"][0]["runner_configuration"],
+        json!({"type": "kubernetes"})
+    );
 
     let token = json!({"runner_configuration": {"type": "kubernetes", "cluster": {
         "cluster_data": {"certificate_authority_data": "ca", "server": "https://k"},
@@ -112,17 +119,31 @@ async fn a_gke_runner_says_that_its_address_is_public_unless_told_otherwise() {
         "state_storage_configuration": {"type": "gcs", "bucket": "state", "path_prefix": "a/b"}
     });
     let made = api.make("/runners", runner).await;
-    assert_eq!(made["runner_configuration"]["cluster"]["internal_ip"], json!(false));
-    assert_eq!(made["runner_configuration"]["job"]["pod_template"], json!({}));
+    assert_eq!(
+        made["runner_configuration"]["cluster"]["internal_ip"],
+        json!(false)
+    );
+    assert_eq!(
+        made["runner_configuration"]["job"]["pod_template"],
+        json!({})
+    );
     let state = json!({"state_storage_configuration": {"type": "gcs", "bucket": "other"}});
     let (_, patched) = api.patch("/runners/gke", state).await;
     assert_eq!(
         patched["state_storage_configuration"],
         json!({"type": "gcs", "bucket": "other"})
     );
-    assert_eq!(patched["runner_configuration"], made["runner_configuration"]);
     assert_eq!(
-        api.patch("/runners/gke", json!({"runner_configuration": {"type": "kubernetes"}})).await.1["message"],
+        patched["runner_configuration"],
+        made["runner_configuration"]
+    );
+    assert_eq!(
+        api.patch(
+            "/runners/gke",
+            json!({"runner_configuration": {"type": "kubernetes"}})
+        )
+        .await
+        .1["message"],
         json!("runner type kubernetes does not match existing runner type kubernetes-gke")
     );
 }
@@ -149,7 +170,8 @@ async fn an_agent_runner_needs_an_ed25519_key_and_no_cluster() {
         &["/runner_configuration/cluster"],
     );
     assert_refused(
-        &api.post("/runners", agent(&ed25519(&"A".repeat(300)))).await,
+        &api.post("/runners", agent(&ed25519(&"A".repeat(300))))
+            .await,
         400,
         "\"/runner_configuration/key\": maximum string length is 200",
         &["/runner_configuration/key"],
@@ -215,21 +237,49 @@ async fn our_runner_types_are_checked_and_need_no_state() {
             }}),
         )
         .await;
-    assert_eq!(made["state_storage_configuration"], json!({"type": "local"}));
-    assert_eq!(made["runner_configuration"]["environment"]["TOKEN"], json!({"from_env": "TOKEN"}));
+    assert_eq!(
+        made["state_storage_configuration"],
+        json!({"type": "local"})
+    );
+    assert_eq!(
+        made["runner_configuration"]["environment"]["TOKEN"],
+        json!({"from_env": "TOKEN"})
+    );
     let wrong = json!({"id": "build", "runner_configuration": {"type": "dockr"},
                        "state_storage_configuration": {"type": "local"}});
     let (_, answer) = api.post("/runners", wrong).await;
-    let detail = answer["details"]["diagnostics"][0]["detail"].as_str().expect("detail");
+    let detail = answer["details"]["diagnostics"][0]["detail"]
+        .as_str()
+        .expect("detail");
     assert!(detail.ends_with("Did you mean `docker`?"), "{detail}");
     for (configuration, pointer) in [
-        (json!({"type": "docker", "imag": "x"}), "/runner_configuration"),
-        (json!({"type": "process", "engine": "tofu"}), "/runner_configuration/engine"),
-        (json!({"type": "docker", "pids": 1}), "/runner_configuration/pids"),
-        (json!({"type": "docker", "mounts": {"/a/../b": "/x"}}), "/runner_configuration/mounts/~1a~1..~1b"),
-        (json!({"type": "process", "environment": {"a b": "x"}}), "/runner_configuration/environment/a b"),
+        (
+            json!({"type": "docker", "imag": "x"}),
+            "/runner_configuration",
+        ),
+        (
+            json!({"type": "process", "engine": "tofu"}),
+            "/runner_configuration/engine",
+        ),
+        (
+            json!({"type": "docker", "pids": 1}),
+            "/runner_configuration/pids",
+        ),
+        (
+            json!({"type": "docker", "mounts": {"/a/../b": "/x"}}),
+            "/runner_configuration/mounts/~1a~1..~1b",
+        ),
+        (
+            json!({"type": "process", "environment": {"a b": "x"}}),
+            "/runner_configuration/environment/a b",
+        ),
     ] {
-        let answer = api.post("/runners", json!({"id": "other", "runner_configuration": configuration})).await;
+        let answer = api
+            .post(
+                "/runners",
+                json!({"id": "other", "runner_configuration": configuration}),
+            )
+            .await;
         assert_refused(&answer, 400, "", &[pointer]);
     }
 }
@@ -238,25 +288,49 @@ async fn our_runner_types_are_checked_and_need_no_state() {
 async fn a_runner_rule_has_empty_texts_where_nothing_is_set() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
-    api.make("/runners", json!({"id": "main", "runner_configuration": {"type": "process"}})).await;
-    let made = api.make("/runner-rules", json!({"runner_id": "main", "project_id": ""})).await;
+    api.make(
+        "/runners",
+        json!({"id": "main", "runner_configuration": {"type": "process"}}),
+    )
+    .await;
+    let made = api
+        .make(
+            "/runner-rules",
+            json!({"runner_id": "main", "project_id": ""}),
+        )
+        .await;
     assert_eq!(
         masked(&made),
         json!({"id": "UUID", "org_id": "default", "runner_id": "main", "project_id": "",
                "env_type_id": "", "created_at": "TIME"})
     );
     let id = made["id"].as_str().expect("id");
-    assert_eq!(api.get(&format!("/runner-rules/{id}")).await, (200, made.clone()));
     assert_eq!(
-        api.post("/runner-rules", json!({"runner_id": "local", "env_type_id": ""})).await,
-        refusal(409, &format!("runner rule conflicts with existing rule '{id}' for runner 'main'"))
+        api.get(&format!("/runner-rules/{id}")).await,
+        (200, made.clone())
     );
     assert_eq!(
-        api.post("/runner-rules", json!({"runner_id": "none"})).await,
+        api.post(
+            "/runner-rules",
+            json!({"runner_id": "local", "env_type_id": ""})
+        )
+        .await,
+        refusal(
+            409,
+            &format!("runner rule conflicts with existing rule '{id}' for runner 'main'")
+        )
+    );
+    assert_eq!(
+        api.post("/runner-rules", json!({"runner_id": "none"}))
+            .await,
         refusal(409, "runner 'none' not found")
     );
     assert_eq!(
-        api.post("/runner-rules", json!({"runner_id": "main", "env_type_id": "prod"})).await,
+        api.post(
+            "/runner-rules",
+            json!({"runner_id": "main", "env_type_id": "prod"})
+        )
+        .await,
         refusal(409, "environment type 'prod' not found")
     );
     assert_refused(
@@ -276,7 +350,11 @@ async fn a_runner_rule_has_empty_texts_where_nothing_is_set() {
 async fn runner_rules_are_listed_by_what_applies_and_by_exact_runner() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
-    api.make("/runners", json!({"id": "main", "runner_configuration": {"type": "process"}})).await;
+    api.make(
+        "/runners",
+        json!({"id": "main", "runner_configuration": {"type": "process"}}),
+    )
+    .await;
     for rule in [
         json!({"runner_id": "main"}),
         json!({"runner_id": "main", "project_id": "shop"}),
@@ -285,9 +363,27 @@ async fn runner_rules_are_listed_by_what_applies_and_by_exact_runner() {
     ] {
         api.make("/runner-rules", rule).await;
     }
-    assert_eq!(api.listed("/runner-rules?byProjectId=shop", "id").await.len(), 3);
-    assert_eq!(api.listed("/runner-rules?byRunnerId=main", "id").await.len(), 2);
-    assert_eq!(api.listed("/runner-rules", "runner_id").await, ["local", "local", "main", "main"]);
+    assert_eq!(
+        api.listed("/runner-rules?byProjectId=shop", "id")
+            .await
+            .len(),
+        3
+    );
+    assert_eq!(
+        api.listed("/runner-rules?byRunnerId=main", "id")
+            .await
+            .len(),
+        2
+    );
+    assert_eq!(
+        api.listed("/runner-rules", "runner_id").await,
+        ["local", "local", "main", "main"]
+    );
     assert_eq!(api.delete("/env-types/dev").await.0, 204);
-    assert_eq!(api.listed("/runner-rules?byRunnerId=local", "id").await.len(), 1);
+    assert_eq!(
+        api.listed("/runner-rules?byRunnerId=local", "id")
+            .await
+            .len(),
+        1
+    );
 }
