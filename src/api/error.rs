@@ -7,6 +7,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::deploy;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::store::objects::ObjectError;
 use crate::wire::{ErrorBody, ErrorDetails};
@@ -150,6 +151,19 @@ impl From<ObjectError> for Refusal {
                 Self::found(vec![Problem::invalid(pointer, message)])
             }
             ObjectError::Store(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<deploy::Error> for Refusal {
+    fn from(error: deploy::Error) -> Self {
+        match error {
+            deploy::Error::Invalid(diagnostics) => Self::diagnostics(diagnostics),
+            deploy::Error::NotFound(message) => Self::missing(message),
+            deploy::Error::Conflict(message) => Self::conflict(message),
+            deploy::Error::MissingProviders(providers) => Self::missing_providers(providers),
+            deploy::Error::NotYet => Self::not_yet(error.to_string()),
+            deploy::Error::Store(_) | deploy::Error::Internal(_) => Self::internal(&error),
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod module_sources;
 mod objects;
 mod query;
+mod streams;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, map_response};

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::client::Client;
 use super::exit::Advised;
 use super::settings::Settings;
+use crate::api;
 use crate::deploy;
 use crate::store::{self, Store, StoreConfig};
 
@@ -43,16 +44,15 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
             )
         })?;
     let service = deploy::Service::new(store.clone(), service_settings(settings));
-    let router = router(&store, service);
+    let router = api::router(api::App {
+        store: store.clone(),
+        service,
+        settings: api::Settings::default(),
+    });
     Ok(Local {
         client: Client::new(router, settings.org.clone()),
         store,
     })
-}
-
-fn router(store: &Store, service: deploy::Service) -> axum::Router {
-    let _ = (store, service);
-    axum::Router::new()
 }
 
 /// Where the store of these settings lies.

@@ -10,6 +10,7 @@ use crate::api::auth::Caller;
 use crate::api::body::{Body, DISPLAY_NAME, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
 use crate::api::query::{Params, page};
+use crate::deploy::Delete;
 use crate::store::objects::environments::Dry;
 use crate::wire::Page;
 use crate::wire::objects::{Environment, EnvironmentCreate, RefreshedRunner};
@@ -122,4 +123,38 @@ pub(crate) async fn refresh_runner(
         .environment_refresh_runner(&org, &project, &env, fallback, dry)
         .await?;
     Ok(Json(RefreshedRunner { runner_id, updated }))
+}
+
+/// `DELETE /orgs/{org}/projects/{project}/envs/{env}`: begun here; the environment is there until its
+/// resources have gone. The body, which v1 has not, names who may read the log of that.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+    params: Params,
+    Body(mut fields): Body,
+) -> Result<(StatusCode, Json<Environment>), Refusal> {
+    let mut found = Problems::default();
+    let mut log_recipients = Vec::new();
+    for (position, item) in fields.list(&mut found, "log_recipients").into_iter().flatten().enumerate() {
+        match serde_json::from_value(item) {
+            Ok(recipient) => log_recipients.push(recipient),
+            Err(error) => found.invalid(
+                format!("/log_recipients/{position}"),
+                format!("log_recipients: {error}"),
+            ),
+        }
+    }
+    fields.only(&mut found, |key| format!("unknown field \"{key}\""));
+    found.check()?;
+    let how = Delete {
+        force: params.flag("force")?,
+        delete_rules: params.flag("deleteRules")?,
+        log_recipients,
+    };
+    let begun = app
+        .service
+        .delete_environment(&org, &project, &env, how, &caller.user)
+        .await?;
+    Ok((StatusCode::ACCEPTED, Json(begun)))
 }

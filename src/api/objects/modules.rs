@@ -5,7 +5,6 @@
 //! fetched when it is deployed.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +18,6 @@ use crate::api::error::{Problem, Refusal};
 use crate::api::query::{Params, page};
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::placeholder::Site;
-use crate::sources::{self, Source};
 use crate::store::clock::{new_id, now_us, stamp};
 use crate::store::objects::later_than;
 use crate::store::objects::modules::UnknownReferences;
@@ -27,9 +25,6 @@ use crate::wire::Page;
 use crate::wire::objects::{
     Module, ModuleExtras, ModuleSummary, ModuleUpdate, ModuleVersion, ModuleVersionSummary,
 };
-
-/// How long fetching may take while somebody waits for the answer.
-const GIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often an update begins again when somebody else was faster.
 const TRIES: usize = 5;
@@ -373,31 +368,14 @@ async fn fetch(app: &App, module: &mut Module) -> Result<Vec<Diagnostic>, Refusa
     let mut warnings = module_check::param_warnings(module);
     let mut extras = module.windlass.take().unwrap_or_default();
     extras.digest = None;
-    match module_check::source(&module.module_source) {
-        Ok(Source::Directory(digest)) => {
-            if !app.store.module_source_has(&module.org_id, &digest).await? {
-                return Err(Refusal::found(vec![Problem::invalid(
-                    "/module_source",
-                    format!("/module_source: no directory with digest {digest} was uploaded"),
-                )]));
-            }
-            extras.digest = Some(digest);
-        }
-        Ok(Source::Git(source)) => match sources::git::fetch(&source, GIT_TIMEOUT).await {
-            Ok(code) => {
-                let digest = app.store.module_source_put(&module.org_id, &code.pack()).await?;
-                extras.digest = Some(digest);
-            }
-            Err(error) => warnings.push(Diagnostic::warning(
-                "Module source not reachable",
-                format!(
-                    "The code of module `{}` could not be fetched: {error}. The module is saved; its code is fetched when it is deployed.",
-                    module.id
-                ),
-                Place::at(Document::Request, "/module_source"),
-            )),
-        },
-        Ok(Source::Inline | Source::Image | Source::Registry) | Err(_) => {}
+    let prepared = app.service.prepare_source(&module.org_id, &module.module_source).await?;
+    extras.digest = prepared.digest;
+    if let Some(warning) = prepared.warning {
+        warnings.push(Diagnostic::warning(
+            "Module source not reachable",
+            warning,
+            Place::at(Document::Request, "/module_source"),
+        ));
     }
     module.windlass = Some(extras).filter(|extras| *extras != ModuleExtras::default());
     Ok(warnings)

@@ -13,7 +13,6 @@ pub(crate) mod environment_types;
 pub(crate) mod environments;
 pub(crate) mod metadata_keys;
 pub(crate) mod module_rules;
-mod module_sources;
 pub(crate) mod modules;
 pub(crate) mod organizations;
 pub(crate) mod projects;
