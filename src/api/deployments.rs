@@ -56,12 +56,16 @@ async fn create(
     headers: HeaderMap,
     Body(fields): Body,
 ) -> Result<Response, Refusal> {
-    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|value| value.to_str().ok());
     let body = asked(fields)?;
-    Ok(match app.service.create(&org, body, key, &caller.user).await? {
-        Created::Deployment(made) => (StatusCode::CREATED, Json(made)).into_response(),
-        Created::DryRun(answer) => Json(answer).into_response(),
-    })
+    Ok(
+        match app.service.create(&org, body, key, &caller.user).await? {
+            Created::Deployment(made) => (StatusCode::CREATED, Json(made)).into_response(),
+            Created::DryRun(answer) => Json(answer).into_response(),
+        },
+    )
 }
 
 /// Reads a request; what its fields mean together is checked by `deploy`.
@@ -73,7 +77,9 @@ fn asked(mut fields: Fields) -> Result<DeploymentCreate, Refusal> {
         env_id: fields.required_text(&mut found, "env_id", any),
         mode: fields.required_text(&mut found, "mode", any),
         plan_only: fields.flag(&mut found, "plan_only"),
-        manifest: fields.map(&mut found, "manifest").map(serde_json::Value::Object),
+        manifest: fields
+            .map(&mut found, "manifest")
+            .map(serde_json::Value::Object),
         rollback_to_deployment_id: fields.text(&mut found, "rollback_to_deployment_id", any),
         encrypted_outputs_recipient: fields.text(&mut found, "encrypted_outputs_recipient", any),
         encrypted_logs_recipient: fields.text(&mut found, "encrypted_logs_recipient", any),
@@ -106,7 +112,10 @@ async fn last(
 ) -> Result<Json<Page<Deployment>>, Refusal> {
     organization(&app, &org).await?;
     let state_change_only = params.flag("state_change_only")?;
-    let (items, next) = app.service.last(&org, &filter(&params)?, state_change_only).await?;
+    let (items, next) = app
+        .service
+        .last(&org, &filter(&params)?, state_change_only)
+        .await?;
     Ok(page(Listed { items, next }, |item| item))
 }
 
@@ -163,7 +172,10 @@ async fn logs(
     let sealed = app.service.logs_age(&org, &id).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/plain".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.log\"")),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{id}.log\""),
+        ),
     ];
     Ok((headers, sealed).into_response())
 }

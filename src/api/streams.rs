@@ -36,8 +36,18 @@ pub(crate) async fn events(
         None => params.number("after")?.unwrap_or(0),
     };
     // What is there already, so that an unknown deployment is a 404 and not a stream that ends.
-    let first = app.service.next_events(&org, &id, after, Duration::ZERO).await?;
-    let follow = Follow { app, org, id, after, first: Some(first), ended: false };
+    let first = app
+        .service
+        .next_events(&org, &id, after, Duration::ZERO)
+        .await?;
+    let follow = Follow {
+        app,
+        org,
+        id,
+        after,
+        first: Some(first),
+        ended: false,
+    };
     let batches = stream::unfold(follow, async |mut follow| {
         let batch = follow.next().await?;
         Some((batch, follow))
@@ -67,7 +77,12 @@ impl Follow {
         };
         if events.is_empty() {
             // A follower that comes after the end waits for nothing.
-            let is_over = self.app.service.wait(&self.org, &self.id, Duration::ZERO).await.is_ok();
+            let is_over = self
+                .app
+                .service
+                .wait(&self.org, &self.id, Duration::ZERO)
+                .await
+                .is_ok();
             if is_over && self.more(Duration::ZERO).await?.is_empty() {
                 return None;
             }
@@ -78,7 +93,9 @@ impl Follow {
             self.after = event.position;
             self.ended = matches!(event.what, What::Ended(_));
             let data = serde_json::to_string(&event).ok()?;
-            sent.push(Ok(Event::default().id(event.position.to_string()).data(data)));
+            sent.push(Ok(Event::default()
+                .id(event.position.to_string())
+                .data(data)));
             if self.ended {
                 break;
             }
@@ -87,7 +104,11 @@ impl Follow {
     }
 
     async fn more(&self, max: Duration) -> Option<Vec<DeploymentEvent>> {
-        let events = self.app.service.next_events(&self.org, &self.id, self.after, max).await;
+        let events = self
+            .app
+            .service
+            .next_events(&self.org, &self.id, self.after, max)
+            .await;
         events
             .inspect_err(|error| tracing::error!(%error, "events could not be read"))
             .ok()
@@ -112,5 +133,9 @@ pub(crate) async fn sealed(
         ),
     };
     let after = u64::try_from(params.number("after")?.unwrap_or(0)).unwrap_or(0);
-    Ok(Json(app.service.stream(&org, &id, stream, attempt, after).await?))
+    Ok(Json(
+        app.service
+            .stream(&org, &id, stream, attempt, after)
+            .await?,
+    ))
 }

@@ -136,7 +136,12 @@ pub(crate) async fn delete(
 ) -> Result<(StatusCode, Json<Environment>), Refusal> {
     let mut found = Problems::default();
     let mut log_recipients = Vec::new();
-    for (position, item) in fields.list(&mut found, "log_recipients").into_iter().flatten().enumerate() {
+    for (position, item) in fields
+        .list(&mut found, "log_recipients")
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         match serde_json::from_value(item) {
             Ok(recipient) => log_recipients.push(recipient),
             Err(error) => found.invalid(

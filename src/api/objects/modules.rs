@@ -368,7 +368,10 @@ async fn fetch(app: &App, module: &mut Module) -> Result<Vec<Diagnostic>, Refusa
     let mut warnings = module_check::param_warnings(module);
     let mut extras = module.windlass.take().unwrap_or_default();
     extras.digest = None;
-    let prepared = app.service.prepare_source(&module.org_id, &module.module_source).await?;
+    let prepared = app
+        .service
+        .prepare_source(&module.org_id, &module.module_source)
+        .await?;
     extras.digest = prepared.digest;
     if let Some(warning) = prepared.warning {
         warnings.push(Diagnostic::warning(
