@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod e2e;
 mod fresh;
+mod inside;
 mod kills;
 mod layers;
 mod secrets;
