@@ -6,11 +6,12 @@
 use super::accept::{Accepted, add_break_glass};
 use super::offer::{Keep, Offer};
 use super::plan::Ask;
-use super::{Error, SYSTEM_USER, Service, request};
+use super::{Error, Service, request};
 use crate::model::phase::{Mode, Outcome, Phase};
 use crate::store::deployments::places::{self, Deletion, EnvironmentPlace};
 use crate::store::deployments::{resources, rows};
 use crate::store::objects::environments::{self, RulesOfEnvironment};
+use crate::store::objects::organizations::SYSTEM_USER;
 use crate::store::{Writing, clock};
 use crate::wire::deployments::{DeploymentCreate, RecipientSpec};
 use crate::wire::objects::Environment;

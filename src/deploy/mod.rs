@@ -21,6 +21,8 @@ mod request;
 mod runners;
 mod show;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::accept::Created;
 pub(crate) use self::deletion::Delete;
@@ -28,9 +30,6 @@ pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
 pub(crate) use self::source::Prepared;
 use crate::store::Store;
-
-/// The user that acts when nobody asked: v1's all-zero id.
-pub(crate) const SYSTEM_USER: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Settings of the use cases.
 #[derive(Debug, Clone)]

@@ -303,3 +303,24 @@ impl DerefMut for Reading {
         &mut self.transaction
     }
 }
+
+/// Number of rows of every table, for tests that prove that nothing was written.
+#[cfg(test)]
+pub(crate) async fn table_counts(
+    connection: &mut SqliteConnection,
+) -> Result<std::collections::BTreeMap<String, i64>, StoreError> {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut counts = std::collections::BTreeMap::new();
+    for table in tables {
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT COUNT(*) FROM \"{table}\""
+        )))
+        .fetch_one(&mut *connection)
+        .await?;
+        counts.insert(table, count);
+    }
+    Ok(counts)
+}
