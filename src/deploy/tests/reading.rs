@@ -266,11 +266,12 @@ async fn uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation() {
     let digest = code.digest();
     let source = format!("dir::{digest}");
     assert!(world.service.prepare_source(ORG, &source).await.is_err());
-    let wrong =
-        world
-            .service
-            .upload_code(ORG, &format!("sha256:{}", "0".repeat(64)), &code.to_tar());
-    assert!(matches!(wrong.await, Err(Error::Invalid(_))));
+    let another = format!("sha256:{}", "0".repeat(64));
+    let wrong = world
+        .service
+        .upload_code(ORG, &another, &code.to_tar())
+        .await;
+    assert!(matches!(wrong, Err(Error::Invalid(_))));
     world
         .service
         .upload_code(ORG, &digest, &code.to_tar())
