@@ -20,15 +20,15 @@ mod read;
 mod request;
 mod runners;
 mod show;
-mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(any())]
+pub(crate) mod worker;
 
 pub(crate) use self::accept::Created;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
-pub(crate) use self::source::Prepared;
 use crate::store::Store;
 
 /// Settings of the use cases.

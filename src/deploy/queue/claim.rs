@@ -16,6 +16,8 @@ use crate::wire::deployments::{Base, DeploymentCreate, What};
 
 /// How many environments are looked at in one go.
 const LOOK: i64 = 16;
+/// How often, before the worker does something else.
+const ROUNDS: usize = 8;
 
 /// What one look at a queued deployment came to.
 enum Looked {
@@ -27,7 +29,8 @@ enum Looked {
 impl Service {
     /// Takes the oldest deployment whose environment is free, if any.
     pub(super) async fn claim(&self) -> Result<Option<Assignment>, Error> {
-        loop {
+        // Several rounds, because one that does not compile any more makes way for the next of its environment.
+        for _ in 0..ROUNDS {
             // A database that a newer program migrated is not ours to change any more.
             if !self.store.is_current().await? {
                 return Ok(None);
@@ -44,6 +47,7 @@ impl Service {
                 }
             }
         }
+        Ok(None)
     }
 
     async fn claim_one(&self, row: rows::Deployment) -> Result<Looked, Error> {
@@ -277,8 +281,16 @@ impl Service {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(|source| StoreError::document("a handle", source))?;
+            let assignment = match self.assignment(&mut reading, &row).await {
+                Ok(assignment) => assignment,
+                // One that cannot be read must not keep the others from being adopted.
+                Err(error) => {
+                    tracing::error!(deployment = row.id, %error, "a run cannot be adopted");
+                    continue;
+                }
+            };
             adoptables.push(Adoptable {
-                assignment: self.assignment(&mut reading, &row).await?,
+                assignment,
                 handle,
                 last_seq: attempt.last_seq,
                 cancel: row.cancel,
