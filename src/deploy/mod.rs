@@ -20,6 +20,7 @@ mod read;
 mod request;
 mod runners;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 #[cfg(any())]
@@ -29,6 +30,7 @@ pub(crate) use self::accept::Created;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
+pub(crate) use self::source::Prepared;
 use crate::store::Store;
 
 /// Settings of the use cases.

@@ -258,31 +258,45 @@ async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success() {
 }
 
 #[tokio::test]
-async fn the_code_of_a_directory_is_vendored_and_code_that_is_missing_is_named() {
+async fn uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation() {
     let world = World::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("main.tf"), CODE).expect("writes");
     let code = crate::sources::read_directory(directory.path()).expect("reads");
-    let source = format!("dir::{}", code.digest());
-    let store = &world.service.store;
-    store
+    let digest = code.digest();
+    let source = format!("dir::{digest}");
+    assert!(world.service.prepare_source(ORG, &source).await.is_err());
+    let another = format!("sha256:{}", "0".repeat(64));
+    let wrong = world
+        .service
+        .upload_code(ORG, &another, &code.to_tar())
+        .await;
+    assert!(matches!(wrong, Err(Error::Invalid(_))));
+    world
+        .service
+        .upload_code(ORG, &digest, &code.to_tar())
+        .await
+        .expect("takes");
+    let prepared = world
+        .service
+        .prepare_source(ORG, &source)
+        .await
+        .expect("is there");
+    assert_eq!(prepared.digest, Some(digest));
+    assert!(
+        world
+            .service
+            .prepare_source("another", &source)
+            .await
+            .is_err()
+    );
+    world
+        .service
+        .store
         .module_delete(ORG, "thing-module")
         .await
         .expect("leaves");
     world.module("uploaded", &source, None).await;
     world.rule("uploaded").await;
-    let refused = world.create(deploy("dev", workload("web"))).await;
-    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
-    store
-        .module_source_put(ORG, &code.pack())
-        .await
-        .expect("keeps");
-    world.accepted(deploy("dev", workload("web"))).await;
-    let assignment = world.claim().await;
-    let vendored = assignment
-        .job
-        .files
-        .keys()
-        .any(|path| path.starts_with("modules/uploaded/") && path.ends_with("/main.tf"));
-    assert!(vendored);
+    world.deploy(deploy("dev", workload("web"))).await;
 }

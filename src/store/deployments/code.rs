@@ -1,7 +1,7 @@
-//! Code of modules that was not at hand when they were saved: which digest a version came to have.
+//! Code of modules: which digest a version has that was fetched after it was saved, and who uploaded what.
 
 use super::Connection;
-use crate::store::StoreError;
+use crate::store::{StoreError, clock};
 
 /// The digest of a version's code, where it was fetched.
 pub(crate) async fn digest_of(
@@ -30,4 +30,37 @@ pub(crate) async fn remember(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Records that an organisation uploaded this code.
+pub(crate) async fn uploaded(
+    connection: &mut Connection,
+    org: &str,
+    digest: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO module_uploads (org_id, digest, created_us) VALUES ($1, $2, $3) \
+         ON CONFLICT (org_id, digest) DO NOTHING",
+    )
+    .bind(org)
+    .bind(digest)
+    .bind(clock::now_us())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether an organisation uploaded this code.
+pub(crate) async fn is_uploaded(
+    connection: &mut Connection,
+    org: &str,
+    digest: &str,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM module_uploads WHERE org_id = $1 AND digest = $2")
+            .bind(org)
+            .bind(digest)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
 }
