@@ -97,7 +97,9 @@ fn projects_and_environments() -> Router<App> {
         )
         .route(
             environment,
-            get(environments::get).patch(environments::update),
+            get(environments::get)
+                .patch(environments::update)
+                .delete(environments::delete),
         )
         .route(
             &format!("{environment}/actions/refresh_runner"),

@@ -18,6 +18,7 @@ use crate::api::error::{Problem, Refusal};
 use crate::api::query::{Params, page};
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::placeholder::Site;
+use crate::sources::Source;
 use crate::store::clock::{new_id, now_us, stamp};
 use crate::store::objects::later_than;
 use crate::store::objects::modules::UnknownReferences;
@@ -373,10 +374,12 @@ async fn fetch(app: &App, module: &mut Module) -> Result<Vec<Diagnostic>, Refusa
         .prepare_source(&module.org_id, &module.module_source)
         .await?;
     extras.digest = prepared.digest;
-    if let Some(warning) = prepared.warning {
+    // What the engine itself downloads is no surprise to v1's clients; only a failed fetch is news.
+    let is_git = matches!(Source::parse(&module.module_source), Some(Source::Git(_)));
+    if let Some(warning) = prepared.warning.filter(|_| is_git) {
         warnings.push(Diagnostic::warning(
             "Module source not reachable",
-            warning,
+            format!("Saved all the same: {warning}."),
             Place::at(Document::Request, "/module_source"),
         ));
     }

@@ -3,6 +3,7 @@
 //! One file per noun. Bodies are compared whole; [`masked`] first replaces what is different each time.
 
 mod catalogue;
+mod deployments;
 mod doors;
 mod environments;
 mod projects;
@@ -81,6 +82,10 @@ impl Api {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, None).await
+    }
+
+    pub(crate) async fn delete_with(&self, path: &str, body: Value) -> Answer {
+        self.call("DELETE", path, Some(&body)).await
     }
 
     /// Makes something that must be made.
