@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::{Api, Answer, assert_refused, masked, refusal};
+use super::{Answer, Api, assert_refused, masked, refusal};
 
 const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
@@ -13,14 +13,20 @@ async fn shop() -> Api {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     api.make("/projects", json!({"id": "shop"})).await;
-    api.make("/projects/shop/envs", json!({"id": "test", "env_type_id": "dev"})).await;
-    api.make("/resource-types", json!({"id": "db", "output_schema": {}})).await;
+    api.make(
+        "/projects/shop/envs",
+        json!({"id": "test", "env_type_id": "dev"}),
+    )
+    .await;
+    api.make("/resource-types", json!({"id": "db", "output_schema": {}}))
+        .await;
     api.make(
         "/modules",
         json!({"id": "small", "resource_type": "db", "module_source": "inline", "module_source_code": ""}),
     )
     .await;
-    api.make("/module-rules", json!({"module_id": "small"})).await;
+    api.make("/module-rules", json!({"module_id": "small"}))
+        .await;
     api
 }
 
@@ -68,13 +74,19 @@ async fn an_accepted_deployment_is_executing_and_reads_back_the_same() {
     ] {
         assert_eq!(made[field], expected, "{field}");
     }
-    assert_eq!(made["metrics"], json!({"num_workloads": 1, "num_resource_nodes": 2}));
+    assert_eq!(
+        made["metrics"],
+        json!({"num_workloads": 1, "num_resource_nodes": 2})
+    );
     assert_eq!(masked(&made["id"]), json!("UUID"));
     assert_eq!(masked(&made["created_by"]), json!("UUID"));
     assert_eq!(masked(&made["created_at"]), json!("TIME"));
     assert_eq!(made.get("completed_at"), None);
     let id = made["id"].as_str().expect("id");
-    assert_eq!(api.get(&format!("/deployments/{id}")).await, (200, made.clone()));
+    assert_eq!(
+        api.get(&format!("/deployments/{id}")).await,
+        (200, made.clone())
+    );
 
     let (_, page) = api.get("/deployments?project_id=shop&env_id=test").await;
     assert_eq!(page["items"][0]["id"], made["id"]);
@@ -142,7 +154,11 @@ async fn request_mistakes_are_told_in_the_words_of_v1() {
         body
     };
     for (body, message, pointer) in [
-        (with(json!({"manifest": null})), "manifest must be provided when mode is deploy", "/manifest"),
+        (
+            with(json!({"manifest": null})),
+            "manifest must be provided when mode is deploy",
+            "/manifest",
+        ),
         (
             with(json!({"mode": "rollback", "rollback_to_deployment_id": NOBODY})),
             "manifest cannot be provided when mode is rollback",
@@ -168,14 +184,21 @@ async fn request_mistakes_are_told_in_the_words_of_v1() {
             "encrypted_logs_recipient: failed to parse 'age1x' as age public key",
             "/encrypted_logs_recipient",
         ),
-        (with(json!({"windlass": {"onbusy": "queue"}})), "windlass: unknown field `onbusy`", "/windlass"),
+        (
+            with(json!({"windlass": {"onbusy": "queue"}})),
+            "windlass: unknown field `onbusy`",
+            "/windlass",
+        ),
         (with(json!({"mode": "destroy"})), "", "/mode"),
     ] {
         let answer = api.post("/deployments", body).await;
         let (status, found) = &answer;
         assert_eq!(*status, 400, "{found}");
         let text = found["message"].as_str().expect("a message");
-        assert!(text.starts_with(message), "{text:?} does not begin with {message:?}");
+        assert!(
+            text.starts_with(message),
+            "{text:?} does not begin with {message:?}"
+        );
         assert_eq!(
             found["details"]["diagnostics"][0]["places"][0]["pointer"],
             json!(pointer),
@@ -201,10 +224,21 @@ async fn a_deployment_that_is_not_there_is_missing_on_every_route() {
     let api = shop().await;
     let missing = refusal(404, &format!("deployment '{NOBODY}' not found"));
     for path in [
-        "", "/tf", "/resources", "/graph", "/encrypted-outputs", "/events", "/streams/logs",
-        "/actions/get-logs", "/actions/wait-for-complete?timeout_in_seconds=2",
+        "",
+        "/tf",
+        "/resources",
+        "/graph",
+        "/encrypted-outputs",
+        "/events",
+        "/streams/logs",
+        "/actions/get-logs",
+        "/actions/wait-for-complete?timeout_in_seconds=2",
     ] {
-        assert_eq!(api.get(&format!("/deployments/{NOBODY}{path}")).await, missing, "{path}");
+        assert_eq!(
+            api.get(&format!("/deployments/{NOBODY}{path}")).await,
+            missing,
+            "{path}"
+        );
     }
     for action in ["cancel", "diff"] {
         let path = format!("/deployments/{NOBODY}/actions/{action}");
@@ -230,11 +264,18 @@ async fn a_cancelled_deployment_has_ended_and_its_events_end() {
     let api = shop().await;
     let made = api.make("/deployments", deploy()).await;
     let id = made["id"].as_str().expect("id");
-    let (status, _) = api.post(&format!("/deployments/{id}/actions/cancel"), json!({})).await;
+    let (status, _) = api
+        .post(&format!("/deployments/{id}/actions/cancel"), json!({}))
+        .await;
     assert_eq!(status, 202);
-    let (status, ended) = api.get(&format!("/deployments/{id}/actions/waitForComplete")).await;
+    let (status, ended) = api
+        .get(&format!("/deployments/{id}/actions/waitForComplete"))
+        .await;
     assert_eq!(status, 200);
-    assert_eq!((&ended["status"], &ended["windlass"]["outcome"]), (&json!("failed"), &json!("cancelled")));
+    assert_eq!(
+        (&ended["status"], &ended["windlass"]["outcome"]),
+        (&json!("failed"), &json!("cancelled"))
+    );
     assert_eq!(masked(&ended["completed_at"]), json!("TIME"));
 
     let (status, kind, text) = api.text(&format!("/deployments/{id}/events")).await;
@@ -252,7 +293,10 @@ async fn a_cancelled_deployment_has_ended_and_its_events_end() {
         .body(Body::empty())
         .expect("a request");
     let (status, _, bytes) = api.raw(request).await;
-    assert_eq!((status, String::from_utf8_lossy(&bytes).contains("data:")), (200, false));
+    assert_eq!(
+        (status, String::from_utf8_lossy(&bytes).contains("data:")),
+        (200, false)
+    );
 }
 
 #[tokio::test]
@@ -261,16 +305,24 @@ async fn outputs_and_logs_that_were_not_kept_are_missing() {
     let made = api.make("/deployments", deploy()).await;
     let id = made["id"].as_str().expect("id");
     assert_eq!(
-        api.get(&format!("/deployments/{id}/encrypted-outputs")).await,
+        api.get(&format!("/deployments/{id}/encrypted-outputs"))
+            .await,
         refusal(404, &format!("deployment '{id}' has not completed yet"))
     );
     assert_eq!(
-        api.get(&format!("/deployments/{id}/actions/get-logs")).await,
+        api.get(&format!("/deployments/{id}/actions/get-logs"))
+            .await,
         refusal(404, &format!("logs for deployment {id} not found"))
     );
     let (status, stream) = api.get(&format!("/deployments/{id}/streams/logs")).await;
-    assert_eq!((status, &stream["frames"], &stream["complete"]), (200, &json!([]), &json!(false)));
-    assert_eq!(api.get(&format!("/deployments/{id}/streams/other")).await.0, 404);
+    assert_eq!(
+        (status, &stream["frames"], &stream["complete"]),
+        (200, &json!([]), &json!(false))
+    );
+    assert_eq!(
+        api.get(&format!("/deployments/{id}/streams/other")).await.0,
+        404
+    );
 }
 
 #[tokio::test]
@@ -284,10 +336,20 @@ async fn lists_are_filtered_and_wrong_filters_refused() {
         ("project_id=shop", 1),
         ("project_id=blog", 0),
     ] {
-        assert_eq!(api.listed(&format!("/deployments?{query}"), "id").await.len(), count, "{query}");
+        assert_eq!(
+            api.listed(&format!("/deployments?{query}"), "id")
+                .await
+                .len(),
+            count,
+            "{query}"
+        );
     }
     for query in ["by_mode=", "by_status=done"] {
-        assert_eq!(api.get(&format!("/deployments?{query}")).await.0, 400, "{query}");
+        assert_eq!(
+            api.get(&format!("/deployments?{query}")).await.0,
+            400,
+            "{query}"
+        );
     }
     assert_refused(
         &api.get("/deployments?env_id=test").await,
@@ -295,13 +357,22 @@ async fn lists_are_filtered_and_wrong_filters_refused() {
         "app_id param required if env_id is specified",
         &["/project_id"],
     );
-    for (query, text) in [("env_id=test", "project_id param required"), ("project_id=shop", "env_id param required")] {
-        assert_eq!(api.get(&format!("/active-resources?{query}")).await, refusal(400, text));
+    for (query, text) in [
+        ("env_id=test", "project_id param required"),
+        ("project_id=shop", "env_id param required"),
+    ] {
+        assert_eq!(
+            api.get(&format!("/active-resources?{query}")).await,
+            refusal(400, text)
+        );
     }
-    let (_, active) = api.get("/active-resources?project_id=shop&env_id=test").await;
+    let (_, active) = api
+        .get("/active-resources?project_id=shop&env_id=test")
+        .await;
     assert_eq!(active["items"][0]["deployment_id"], made["id"]);
     assert_eq!(
-        api.get("/active-resources?project_id=shop&env_id=nope").await,
+        api.get("/active-resources?project_id=shop&env_id=nope")
+            .await,
         refusal(404, "no deployments found in env 'nope' of project 'shop'")
     );
     assert_eq!(
@@ -317,7 +388,10 @@ async fn an_environment_that_was_never_deployed_to_goes_at_once() {
     let (status, begun) = api.delete("/projects/shop/envs/test").await;
     assert_eq!(status, 202);
     assert_eq!(begun["status"], json!("deleting"));
-    assert_eq!(begun["status_message"], json!("Attempting to destroy environment"));
+    assert_eq!(
+        begun["status_message"],
+        json!("Attempting to destroy environment")
+    );
     assert_ne!(begun["updated_at"], before["updated_at"]);
     assert_eq!(
         api.get("/projects/shop/envs/test").await,
@@ -333,21 +407,35 @@ async fn an_environment_that_was_never_deployed_to_goes_at_once() {
 async fn the_body_of_a_deletion_names_readers_and_nothing_else() {
     let api = shop().await;
     let path = "/projects/shop/envs/test";
-    let answer = api.delete_with(path, json!({"log_recipients": [{"recipient": "age1x"}]})).await;
+    let answer = api
+        .delete_with(path, json!({"log_recipients": [{"recipient": "age1x"}]}))
+        .await;
     assert_eq!(answer.0, 400);
     let answer = api.delete_with(path, json!({"recipients": []})).await;
-    assert_refused(&answer, 400, "unknown field \"recipients\"", &["/recipients"]);
+    assert_refused(
+        &answer,
+        400,
+        "unknown field \"recipients\"",
+        &["/recipients"],
+    );
 }
 
 #[tokio::test]
 async fn rules_of_a_removed_environment_stay_unless_their_removal_is_asked_for() {
     for (query, left) in [("", 3), ("?deleteRules=true", 2)] {
         let api = shop().await;
-        for scope in [json!({"module_id": "small", "project_id": "shop"}),
-                      json!({"module_id": "small", "project_id": "shop", "env_id": "test"})] {
+        for scope in [
+            json!({"module_id": "small", "project_id": "shop"}),
+            json!({"module_id": "small", "project_id": "shop", "env_id": "test"}),
+        ] {
             api.make("/module-rules", scope).await;
         }
-        assert_eq!(api.delete(&format!("/projects/shop/envs/test{query}")).await.0, 202);
+        assert_eq!(
+            api.delete(&format!("/projects/shop/envs/test{query}"))
+                .await
+                .0,
+            202
+        );
         assert_eq!(api.listed("/module-rules", "id").await.len(), left);
     }
 }
