@@ -23,7 +23,6 @@ mod show;
 mod source;
 #[cfg(test)]
 mod tests;
-#[cfg(any())]
 pub(crate) mod worker;
 
 pub(crate) use self::accept::Created;

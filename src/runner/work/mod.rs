@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::carry::{Carried, carry};
 use super::docker::DockerLauncher;
-#[cfg(any())]
 use super::process::ProcessLauncher;
 use super::{Adoptable, Assignment, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
 
@@ -47,7 +46,6 @@ pub(crate) enum WorkError {
 /// Works until nothing is queued, running or standing by, or until `stop`.
 ///
 /// When it is stopped the runs go on; the next worker adopts them.
-#[cfg(any())]
 pub(crate) async fn run<D: Desk + 'static>(
     desk: Arc<D>,
     host: HostSettings,
