@@ -13,6 +13,7 @@ use super::exit::Advised;
 use super::settings::Settings;
 use crate::api;
 use crate::deploy;
+use crate::runner::HostSettings;
 use crate::store::{self, Store, StoreConfig};
 
 /// Everything that local mode opened.
@@ -69,6 +70,27 @@ pub(crate) fn service_settings(settings: &Settings) -> deploy::Settings {
         allow_downloads: settings.file.allow_downloads.unwrap_or(true),
         unsealed: std::env::var_os("WINDLASS_TEST_UNSEALED").is_some(),
         ..deploy::Settings::default()
+    }
+}
+
+/// Settings of this host's launchers.
+pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings {
+    let place = store.place();
+    let own = place.mirror();
+    let has_own = std::fs::read_dir(&own).is_ok_and(|mut entries| entries.next().is_some());
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    HostSettings {
+        data_dir: place.root().to_owned(),
+        instance: place.instance().to_owned(),
+        mirror: std::env::var_os("WINDLASS_MIRROR")
+            .map(Into::into)
+            .or_else(|| settings.file.mirror.clone())
+            .or_else(|| has_own.then_some(own)),
+        docker_host: settings.file.docker_host.clone(),
+        binary: None,
+        mount_allow: settings.file.mount_allow.clone(),
+        engines: settings.file.engines.clone(),
+        parallel: settings.file.parallel_runs.unwrap_or((processors / 2).max(2)),
     }
 }
 

@@ -15,6 +15,7 @@ mod exit;
 mod files;
 mod get;
 mod graph;
+mod image;
 mod input;
 mod keys;
 mod kinds;
@@ -25,6 +26,7 @@ mod print;
 mod rollback;
 mod sealed;
 mod settings;
+mod work;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -100,6 +102,11 @@ enum Command {
     #[command(subcommand)]
     Delete(delete::Delete),
     RenderActiveResourceGraph(graph::Render),
+    /// The image that runs are made of
+    #[command(subcommand)]
+    RunnerImage(image::RunnerImage),
+    #[command(hide = true)]
+    Work(work::Work),
     /// Settings of this client
     #[command(subcommand)]
     Config(config::Config),
@@ -124,6 +131,8 @@ impl Command {
             Self::Update(it) => it.run(session).await,
             Self::Delete(it) => it.run(session).await,
             Self::RenderActiveResourceGraph(it) => it.run(session).await,
+            Self::RunnerImage(it) => it.run(session).await,
+            Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),
             Self::Completion { shell } => {
                 let mut script = Vec::new();
@@ -191,7 +200,7 @@ pub fn main() -> ExitCode {
     if cli.global.quiet {
         print::be_quiet();
     }
-    trace(cli.global.debug);
+    trace(cli.global.debug, matches!(cli.command, Command::Work(_)));
     match start(cli) {
         Ok(exit) => exit.into(),
         Err(error) => tell(&error).into(),
@@ -249,13 +258,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Traces go to standard error: with `--debug` ours, with `WINDLASS_LOG` whatever it says.
-fn trace(debug: bool) {
+fn trace(debug: bool, works: bool) {
     let wanted = ["WINDLASS_DEBUG", "PO_CLI_DEBUG"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|value| value == "true"));
     let filter = match std::env::var("WINDLASS_LOG") {
         Ok(filter) => filter,
         Err(_) if debug || wanted => "windlass=debug".to_owned(),
+        Err(_) if works => "windlass=info".to_owned(),
         Err(_) => "off".to_owned(),
     };
     let _ = tracing_subscriber::fmt()

@@ -46,7 +46,10 @@ pub(crate) struct File {
     /// `opentofu` and `terraform` to the binary, for the process launcher and the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) engines: BTreeMap<String, PathBuf>,
-    /// Runs at once; half the processors where absent.
+    /// Socket of the Docker daemon; `DOCKER_HOST` or the platform's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) docker_host: Option<String>,
+    /// Runs at once; half the processors, at least two, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parallel_runs: Option<usize>,
 }

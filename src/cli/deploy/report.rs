@@ -197,32 +197,38 @@ fn class_name(class: FailureClass) -> String {
         .unwrap_or_default()
 }
 
+/// What can be done about a failure of this class.
+pub(crate) fn class_advice(class: FailureClass) -> Option<String> {
+    match class {
+        FailureClass::RunnerUnreachable => {
+            Some("start Docker, or run without a container: add --runner process".to_owned())
+        }
+        FailureClass::EngineMissing => Some(INSTALL_ENGINE.to_owned()),
+        FailureClass::ImageMissing => Some("windlass runner-image build".to_owned()),
+        _ => None,
+    }
+}
+
+/// The one command that installs an engine.
+pub(crate) const INSTALL_ENGINE: &str = "install OpenTofu: curl -fsSL https://get.opentofu.org/install-opentofu.sh | sh -s -- --install-method standalone";
+
 /// What can be done about a failure.
 fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String> {
     let Some(extras) = &deployment.windlass else {
         return Vec::new();
     };
-    let mut advice = Vec::new();
-    match extras.failure_class {
-        Some(FailureClass::RunnerUnreachable) => {
-            advice
-                .push("start Docker, or run without a container: add --runner process".to_owned());
-        }
-        Some(FailureClass::EngineMissing) => {
-            advice.push("install OpenTofu".to_owned());
-        }
-        Some(FailureClass::ImageMissing) => advice.push("windlass runner-image build".to_owned()),
-        Some(FailureClass::Lost | FailureClass::Killed) => advice.push(format!(
+    let mut advice: Vec<String> = extras.failure_class.and_then(class_advice).into_iter().collect();
+    if matches!(
+        extras.failure_class,
+        Some(FailureClass::Lost | FailureClass::Killed)
+    ) {
+        advice.push(format!(
             "windlass deploy {} {} deployment://{} deploys the same again",
             deployment.project_id, deployment.env_id, deployment.id
-        )),
-        Some(_) | None => {}
+        ));
     }
     if !extras.log_recipients.is_empty() {
-        advice.push(format!(
-            "windlass logs {} shows the whole log",
-            deployment.id
-        ));
+        advice.push(format!("windlass logs {} shows the whole log", deployment.id));
     }
     if matches!(
         extras.failure_class,
