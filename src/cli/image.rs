@@ -28,7 +28,9 @@ impl RunnerImage {
                 progress.say(words);
             }
         };
-        let built = image::build(&host, engine.as_deref(), &say).await.map_err(launch)?;
+        let built = image::build(&host, engine.as_deref(), &say)
+            .await
+            .map_err(launch)?;
         drop(progress);
         for warning in &built.warnings {
             print::warning(warning);
@@ -38,7 +40,11 @@ impl RunnerImage {
         print::success(format!(
             "Runner image {} {} ({}, {size:.0} MiB).",
             built.reference,
-            if built.already { "is there already" } else { "built" },
+            if built.already {
+                "is there already"
+            } else {
+                "built"
+            },
             built.engine,
         ));
         Ok(Exit::OK)

@@ -90,7 +90,10 @@ pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings 
         binary: None,
         mount_allow: settings.file.mount_allow.clone(),
         engines: settings.file.engines.clone(),
-        parallel: settings.file.parallel_runs.unwrap_or((processors / 2).max(2)),
+        parallel: settings
+            .file
+            .parallel_runs
+            .unwrap_or((processors / 2).max(2)),
     }
 }
 

@@ -28,8 +28,9 @@ impl Work {
         let opened = session.local().await?;
         let stop = CancellationToken::new();
         let told = stop.clone();
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .context("could not listen for signals")?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .context("could not listen for signals")?;
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}

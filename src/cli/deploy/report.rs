@@ -217,7 +217,11 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
     let Some(extras) = &deployment.windlass else {
         return Vec::new();
     };
-    let mut advice: Vec<String> = extras.failure_class.and_then(class_advice).into_iter().collect();
+    let mut advice: Vec<String> = extras
+        .failure_class
+        .and_then(class_advice)
+        .into_iter()
+        .collect();
     if matches!(
         extras.failure_class,
         Some(FailureClass::Lost | FailureClass::Killed)
@@ -228,7 +232,10 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
         ));
     }
     if !extras.log_recipients.is_empty() {
-        advice.push(format!("windlass logs {} shows the whole log", deployment.id));
+        advice.push(format!(
+            "windlass logs {} shows the whole log",
+            deployment.id
+        ));
     }
     if matches!(
         extras.failure_class,
