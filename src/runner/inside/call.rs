@@ -28,7 +28,7 @@ pub(crate) static RUNNING: AtomicI32 = AtomicI32::new(0);
 /// What is done with standard output.
 pub(crate) enum Ear {
     /// A `-json` stream.
-    Stream(Heard),
+    Stream(Box<Heard>),
     /// One document, kept.
     Document(Vec<u8>),
     /// Text for people: into the log as it is.

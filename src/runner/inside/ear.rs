@@ -44,6 +44,8 @@ pub(crate) struct Heard {
     pub(crate) errors: u32,
     /// Whether a provider is in no place where it was looked for.
     pub(crate) provider_missing: bool,
+    /// Whether a `local-exec` could not do its work.
+    pub(crate) local_exec: bool,
     /// Whether the engine does not know `-json` here.
     pub(crate) too_old: bool,
     /// A stream that we do not understand.
@@ -173,6 +175,7 @@ impl Heard {
                     self.provider_missing |= diagnostic.summary
                         == "Failed to query available provider packages"
                         || diagnostic.summary == "Failed to install provider";
+                    self.local_exec |= diagnostic.summary == "local-exec provisioner error";
                     if let Some(holder) = words::lock_holder(diagnostic) {
                         self.lock = Some(holder);
                     }

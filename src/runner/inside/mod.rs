@@ -120,6 +120,8 @@ pub(crate) fn main() -> ExitCode {
     };
     quiet_panics();
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    // No core dump, and no reading of our memory by what the engine starts: it holds the keys of the streams.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     if options.session {
         // Fails only when we lead one already.
         let _ = rustix::process::setsid();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -311,13 +311,13 @@ impl<'a> Run<'a> {
         }
         self.step(Step::Init);
         let limits = self.limits(self.job.deadlines.init, None);
-        let mut ear = Ear::Stream(Heard::new(false));
+        let mut ear = Ear::Stream(Box::new(Heard::new(false)));
         let mut called = self.engine(&Command::Init { json: true }, &mut ear, limits)?;
         if called.exit == Exit::Code(1)
             && let Ear::Stream(heard) = &ear
             && heard.too_old
         {
-            ear = Ear::Stream(Heard::new(false));
+            ear = Ear::Stream(Box::new(Heard::new(false)));
             called = self.engine(&Command::Init { json: false }, &mut ear, limits)?;
         }
         let Ear::Stream(heard) = ear else {
@@ -354,11 +354,7 @@ impl<'a> Run<'a> {
     }
 
     fn deploy(&mut self) -> Result<Outcome, Failure> {
-        let heard = self.change(&Command::Apply, "apply", FailureClass::ApplyFailed);
-        let (heard, result) = match heard {
-            Ok((heard, result)) => (heard, result),
-            Err(failure) => return Err(failure),
-        };
+        let (heard, result) = self.change(&Command::Apply, "apply", FailureClass::ApplyFailed)?;
         self.step(Step::Saving);
         let stopped = matches!(
             &result,
@@ -389,15 +385,14 @@ impl<'a> Run<'a> {
     }
 
     /// Applies or destroys. Outer error: the engine never ran; inner one: it did.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, one use")]
     fn change(
         &mut self,
         command: &Command<'_>,
         name: &'static str,
         class: FailureClass,
-    ) -> Result<(Heard, Result<(), Failure>), Failure> {
+    ) -> Result<(Box<Heard>, Result<(), Failure>), Failure> {
         self.step(Step::Planning);
-        let mut ear = Ear::Stream(Heard::new(true));
+        let mut ear = Ear::Stream(Box::new(Heard::new(true)));
         let deadlines = self.job.deadlines;
         let applying = match self.job.action {
             Action::Destroy => deadlines.destroy,
@@ -467,7 +462,7 @@ impl<'a> Run<'a> {
         let path = format!("/dev/fd/{}", plan.as_raw_fd());
         self.memory.push(plan);
         let limits = self.limits(self.job.deadlines.plan, None);
-        let mut ear = Ear::Stream(Heard::new(false));
+        let mut ear = Ear::Stream(Box::new(Heard::new(false)));
         let called = self.engine(&Command::Plan { out: &path }, &mut ear, limits)?;
         let Ear::Stream(heard) = ear else {
             return Err(Failure::new(FailureClass::Internal, "the stream was lost"));
@@ -635,6 +630,12 @@ impl<'a> Run<'a> {
                 Some(holder) => Failure::new(
                     FailureClass::LockHeld,
                     format!("{holder}; wait for it, or find out why it did not let go"),
+                ),
+                None if heard.local_exec && !Path::new("/bin/sh").exists() => Failure::new(
+                    class,
+                    format!(
+                        "`{name}` failed: a module uses `local-exec`, and this runner has no `/bin/sh`; install a static shell (Debian: `busybox-static`) where the image is built, and build it again with `windlass runner-image build`"
+                    ),
                 ),
                 None if heard.errors > 0 => Failure::new(
                     class,

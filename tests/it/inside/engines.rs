@@ -30,6 +30,7 @@ with_both! {
     an_interrupted_apply_saves_what_it_made
     a_killed_apply_loses_nothing_that_was_finished
     a_module_that_fails_is_named
+    providers_come_from_the_mirror_alone
 }
 
 fn bench(engine: Engine) -> Bench {
@@ -250,4 +251,38 @@ fn a_module_that_fails_is_named(engine: Engine) {
         .collect();
     assert!(!in_clear.concat().contains("s3cret"));
     assert!(ended.text("logs").contains("s3cret"));
+}
+
+const PROVIDER: &str = r#"
+terraform {
+  backend "local" {
+    path = "state/terraform.tfstate"
+  }
+  required_providers {
+    it = {
+      source = "hashicorp/NAME"
+    }
+  }
+}
+"#;
+
+fn providers_come_from_the_mirror_alone(engine: Engine) {
+    let bench = bench(engine).with_mirror(&crate::support::mirror());
+    let main = PROVIDER.replace("NAME", "time");
+    let had = bench.run("had", &wanted(engine, "deploy", &[("main.tf", &main)]));
+    let finished = had.finished();
+    assert_eq!(finished["outcome"], "unchanged", "{finished}");
+    assert_eq!(
+        finished["record"]["init"],
+        "ran; 1 providers from the mirror"
+    );
+    let lock = finished["lock_file"].as_str().expect("a lock file");
+    assert!(lock.contains("hashicorp/time"), "{lock}");
+
+    let main = PROVIDER.replace("NAME", "nowhere-to-be-found");
+    let lacking = bench.run("lacking", &wanted(engine, "deploy", &[("main.tf", &main)]));
+    let finished = lacking.finished();
+    assert_eq!(finished["failure_class"], "init_failed");
+    let message = finished["message"].as_str().expect("text");
+    assert!(message.contains("not in the provider mirror"), "{message}");
 }

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Bench {
     root: tempfile::TempDir,
     engine: (String, PathBuf),
+    mirror: Option<PathBuf>,
 }
 
 /// A run that goes on.
@@ -43,6 +44,7 @@ impl Bench {
         Self {
             root: tempfile::tempdir().expect("a temporary directory"),
             engine: (name.to_owned(), program.to_owned()),
+            mirror: None,
         }
     }
 
@@ -56,6 +58,12 @@ impl Bench {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may run");
         bench.engine.1 = program;
         bench
+    }
+
+    /// With providers from this directory.
+    pub(crate) fn with_mirror(mut self, mirror: &Path) -> Self {
+        self.mirror = Some(mirror.to_owned());
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -83,6 +91,9 @@ impl Bench {
             .env("TF_LOG", "trace")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
+        if let Some(mirror) = &self.mirror {
+            command.arg("--mirror").arg(mirror);
+        }
         command
     }
 

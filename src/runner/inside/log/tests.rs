@@ -116,3 +116,47 @@ fn without_readers_nothing_is_kept() {
         b""
     );
 }
+
+#[test]
+fn of_a_log_that_is_too_long_head_and_tail_are_kept_with_a_marker() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ours = Identity::generate();
+    let job = job(&[(&ours, true)]);
+    let mut spool = Spool::create(dir.path(), &job.run, job.attempt).expect("a spool");
+    let mut log = Log::begin(&mut spool, &job).expect("readers");
+    log.kept = (10, 6);
+    for text in ["0123456789", "lost", "tail56"] {
+        log.text(&mut spool, Level::Info, text.as_bytes());
+    }
+    log.finish(&mut spool);
+    spool.sync().expect("written");
+    let said = said(dir.path());
+    let text = String::from_utf8(opened(&said, &ours)).expect("text");
+    assert!(text.starts_with("0123456789\n["), "{text}");
+    assert!(text.contains("4 bytes of log were left out"), "{text}");
+    assert!(text.ends_with("]\ntail56"), "{text}");
+}
+
+#[test]
+fn the_age_file_of_a_long_log_leaves_out_its_middle_and_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ours = Identity::generate();
+    let job = job(&[(&ours, true)]);
+    let mut spool = Spool::create(dir.path(), &job.run, job.attempt).expect("a spool");
+    let mut log = Log::begin(&mut spool, &job).expect("readers");
+    let block = "x".repeat(FRAME);
+    let blocks = usize::try_from(AGE_BYTES).expect("small") / FRAME + 16;
+    log.text(&mut spool, Level::Info, b"begin ");
+    for _ in 0..blocks {
+        log.text(&mut spool, Level::Info, block.as_bytes());
+    }
+    log.text(&mut spool, Level::Info, b" end");
+    log.finish(&mut spool);
+    spool.sync().expect("written");
+    let said = said(dir.path());
+    let last = said.age.last().expect("an age file");
+    let text = String::from_utf8(age::open(&ours, last).expect("our key fits")).expect("text");
+    assert!(text.starts_with("begin ") && text.ends_with(" end"));
+    assert!(text.contains("bytes are not in this age file"));
+    assert!(text.len() < opened(&said, &ours).len());
+}

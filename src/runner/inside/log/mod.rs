@@ -25,10 +25,8 @@ use crate::wire::deployments::{RecipientSpec, StreamName};
 const FRAME: usize = 64 * 1024;
 /// And after this time at the latest.
 const LINGER: Duration = Duration::from_millis(50);
-/// Log that is kept from the beginning.
-const HEAD: u64 = 1024 * 1024 * 1024;
-/// Log that is kept from the end, when there is more.
-const TAIL: usize = 8 * 1024 * 1024;
+/// Log that is kept: so many bytes from the beginning and, when there is more, so many from the end.
+const KEPT: (u64, usize) = (1024 * 1024 * 1024, 8 * 1024 * 1024);
 /// Text in an age file at most: half of it from the beginning, half from the end.
 const AGE_BYTES: u64 = 64 * 1024 * 1024;
 /// An age file is rewritten after this time while the log is shorter than [`AGE_SMALL`].
@@ -44,7 +42,7 @@ pub(crate) enum RecipientError {
 }
 
 enum Seal {
-    Sealed(Sealer),
+    Sealed(Box<Sealer>),
     /// The control run of the tests.
     Clear(u64),
 }
@@ -78,7 +76,7 @@ impl Stream {
                 .parse()
                 .map_err(|_| RecipientError::NotAKey(reader.recipient.clone()))?;
             if reader.age_file {
-                age.push(key.clone());
+                age.push(key);
             }
             all.push(key);
         }
@@ -86,7 +84,7 @@ impl Stream {
             (Seal::Clear(0), b"unsealed\n".to_vec())
         } else {
             let (sealer, header) = Sealer::new(&job.run, job.attempt, name.as_str(), &all);
-            (Seal::Sealed(sealer), header)
+            (Seal::Sealed(Box::new(sealer)), header)
         };
         spool.say(Kind::Header {
             stream: name,
@@ -133,16 +131,13 @@ impl Stream {
             return;
         }
         spool.flush();
-        match self.age_bytes(spool) {
-            Ok(file) => {
-                spool.say(Kind::AgeFile {
-                    stream: self.name,
-                    bytes: BASE64_STANDARD.encode(file),
-                });
-                spool.flush();
-            }
-            // The frames are whole; the next phase end tries again.
-            Err(_) => {}
+        // Where it fails, the frames are whole all the same, and the next phase end tries again.
+        if let Ok(file) = self.age_bytes(spool) {
+            spool.say(Kind::AgeFile {
+                stream: self.name,
+                bytes: BASE64_STANDARD.encode(file),
+            });
+            spool.flush();
         }
     }
 
@@ -250,6 +245,7 @@ pub(crate) fn seal_whole(
 pub(crate) struct Log {
     stream: Option<Stream>,
     level: Level,
+    kept: (u64, usize),
     buffer: Vec<u8>,
     since: Option<Instant>,
     /// Bytes taken for the head.
@@ -268,6 +264,7 @@ impl Log {
         Ok(Self {
             stream: Stream::begin(spool, job, StreamName::Logs, &job.log_recipients)?,
             level: Level::parse(&job.log_level),
+            kept: KEPT,
             buffer: Vec::new(),
             since: None,
             head: 0,
@@ -292,7 +289,7 @@ impl Log {
         let text = String::from_utf8_lossy(bytes);
         let bytes = text.as_bytes();
         let room = if spool.takes_more() {
-            usize::try_from(HEAD - self.head).unwrap_or(usize::MAX)
+            usize::try_from(self.kept.0 - self.head).unwrap_or(usize::MAX)
         } else {
             0
         };
@@ -312,7 +309,7 @@ impl Log {
 
     fn keep_tail(&mut self, bytes: &[u8]) {
         self.tail.extend(bytes);
-        let over = self.tail.len().saturating_sub(TAIL);
+        let over = self.tail.len().saturating_sub(self.kept.1);
         self.tail.drain(..over);
         self.lost += over as u64;
     }
