@@ -80,6 +80,8 @@ mod ui;
 mod wire;
 
 #[doc(hidden)]
+pub use self::deploy::door::{BenchCase, BenchShape, CompileContext, bench_manifest, compile_text};
+#[doc(hidden)]
 pub use self::seal::Exercise as SealExercise;
 
 #[doc(hidden)]

@@ -3,14 +3,18 @@
 //! No clock, no randomness, no I/O: the same input gives the same bytes. Every problem comes back at
 //! once. Start at [`compile`].
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::catalog::Catalogue;
-use crate::graph::ResourceGraph;
-use crate::hcl::{Backend, Bundle};
+use crate::catalog::{Catalogue, Module};
+pub(crate) use crate::graph::Previous;
+use crate::graph::{self, Build, ResourceGraph};
+use crate::hcl::{self, Backend, Bundle, Sources};
+use crate::manifest;
+use crate::model::diag::Document;
 use crate::model::phase::Mode;
 use crate::model::{Context, Diagnostic, Place};
 use crate::runner::job::Label;
@@ -40,8 +44,6 @@ pub(crate) struct Input<'a> {
     pub(crate) lock_file: Option<&'a str>,
 }
 
-pub(crate) use crate::graph::Previous;
-
 /// What comes out.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiled {
@@ -70,24 +72,207 @@ impl Compiled {
 
 /// A graph (a fresh or a stored one) as people and pages see it.
 pub(crate) fn view(graph: &ResourceGraph) -> Graph {
-    Graph::default()
+    let mut shown = graph::view(graph);
+    let mut words = hcl::resolved(graph);
+    for node in &mut shown.nodes {
+        node.resolved = words.remove(&node.key).unwrap_or_default();
+        if node.module_id.is_some() && !node.leaving {
+            node.label = Some(hcl::module_label(&node.key));
+        }
+    }
+    shown
 }
 
 /// Compiles. All errors are collected, in the order of the manifest.
 pub(crate) fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
-    Err(vec![Diagnostic::error(
-        "Not built yet",
-        "The compiler is being built.",
-        Place::manifest(""),
-    )])
+    compile_with(input).map_err(|problems| in_order(input.manifest, problems))
 }
 
-/// The one line (or list) that v1 answers with for these problems.
-pub(crate) fn v1_message(problems: &[Diagnostic]) -> String {
+fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut checked = manifest::check_whole(input.manifest, input.strict);
+    let has_errors = checked.found.iter().any(Diagnostic::is_error);
+    if has_errors && !checked.is_whole {
+        return Err(checked.found);
+    }
+    let normal = checked.manifest.to_value();
+    let workloads = checked.manifest.workloads.len();
+    let slice;
+    let (catalogue, previous) = match (input.mode, input.target) {
+        (Mode::Deploy | Mode::PlanOnly, _) => (input.catalogue, input.previous),
+        (_, None) => return Err(vec![no_target()]),
+        (Mode::Rollback | Mode::RollbackPlan, Some(target)) => {
+            slice = target.slice();
+            (&slice, input.previous)
+        }
+        (Mode::Destroy, Some(target)) => {
+            slice = target.slice();
+            // What was leaving already goes with the rest.
+            let remains = Previous {
+                graph: target,
+                failed: true,
+            };
+            (&slice, Some(remains))
+        }
+    };
+    let code = Code::new(input.sources);
+    let built = graph::build(Build {
+        context: input.context.clone(),
+        manifest: checked.manifest,
+        catalogue,
+        previous,
+        known_outputs: &|module| code.outputs(module),
+    });
+    let graph = match built {
+        Ok((graph, warnings)) => {
+            checked.found.extend(warnings);
+            graph
+        }
+        Err(problems) => {
+            checked.found.extend(problems);
+            return Err(checked.found);
+        }
+    };
+    if has_errors {
+        return Err(checked.found);
+    }
+    let rendered = hcl::render(&graph, input.backend, input.sources, input.lock_file)?;
+    let labels = rendered
+        .labels
+        .into_iter()
+        .filter_map(|(label, key)| {
+            let module = graph.node(&key)?.module.as_ref()?;
+            let label_of = Label {
+                module_id: module.id.clone(),
+                module_version: module.version_id.clone(),
+                resource: key,
+            };
+            Some((label, label_of))
+        })
+        .collect();
+    let (diff, metrics) = match (input.mode, input.target) {
+        (Mode::Destroy, Some(target)) => (graph::removal(target), Metrics::default()),
+        _ => (
+            graph::diff(input.previous.map(|previous| previous.graph), &graph),
+            Metrics {
+                num_workloads: workloads as u64,
+                num_resource_nodes: graph.resource_count() as u64,
+                ..Metrics::default()
+            },
+        ),
+    };
+    Ok(Compiled {
+        manifest: normal,
+        graph,
+        bundle: rendered.bundle,
+        labels,
+        diff,
+        metrics,
+        warnings: checked.found,
+    })
+}
+
+fn no_target() -> Diagnostic {
+    Diagnostic::error(
+        "No earlier deployment",
+        "There is no deployment whose resources are known. Deploy a manifest instead.",
+        Place::manifest(""),
+    )
+}
+
+/// Code of modules, read when it is asked for, each once.
+struct Code<'a> {
+    sources: &'a Sources,
+    read: RefCell<HashMap<(String, String), Option<Arc<BTreeSet<String>>>>>,
+}
+
+impl<'a> Code<'a> {
+    fn new(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            read: RefCell::default(),
+        }
+    }
+
+    /// Names of the outputs, where the code can be read.
+    fn outputs(&self, module: &Module) -> Option<Arc<BTreeSet<String>>> {
+        let key = (module.id.clone(), module.version_id.clone());
+        if let Some(known) = self.read.borrow().get(&key) {
+            return known.clone();
+        }
+        let facts = match (&module.module_source_code, &module.digest) {
+            (Some(code), _) => hcl::check_module(code).ok(),
+            (None, Some(digest)) => self
+                .sources
+                .get(digest)
+                .and_then(|files| hcl::check_module_files(files).ok().flatten()),
+            (None, None) => None,
+        };
+        let outputs = facts.map(|facts| Arc::new(facts.outputs));
+        self.read.borrow_mut().insert(key, outputs.clone());
+        outputs
+    }
+}
+
+/// Sorts by the place in the manifest; what has none comes last.
+fn in_order(manifest: &Value, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    problems.sort_by_cached_key(|problem| {
+        let place = problem.places.first();
+        let place = place.filter(|place| place.document == Document::Manifest);
+        place.map_or(vec![usize::MAX], |place| position(manifest, &place.pointer))
+    });
     problems
-        .iter()
-        .find(|problem| problem.is_error())
+}
+
+/// The way of a pointer in positions, so that order is that of the text.
+fn position(value: &Value, pointer: &str) -> Vec<usize> {
+    let mut way = Vec::new();
+    let mut value = value;
+    for segment in pointer.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let (at, inner) = match value {
+            Value::Object(map) => {
+                let at = map.keys().position(|key| *key == segment);
+                (at, map.get(&segment))
+            }
+            Value::Array(list) => {
+                let at = segment.parse::<usize>().ok();
+                (at, at.and_then(|at| list.get(at)))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (None, None),
+        };
+        way.push(at.unwrap_or(usize::MAX));
+        match inner {
+            Some(inner) => value = inner,
+            None => break,
+        }
+    }
+    way
+}
+
+/// What v1 answers with for these problems: the list of graph errors if there are any, else the first.
+pub(crate) fn v1_message(problems: &[Diagnostic]) -> String {
+    let errors = problems.iter().filter(|problem| problem.is_error());
+    let lines: BTreeSet<&str> = errors
+        .clone()
+        .filter_map(|problem| problem.v1.as_deref())
+        .filter(|v1| v1.starts_with("type="))
+        .flat_map(|v1| v1.split("\n\t"))
+        .collect();
+    if !lines.is_empty() {
+        let mut text = format!("graph contains {} errors:", lines.len());
+        for line in lines {
+            text += "\n\t";
+            text += line;
+        }
+        return text + "\n";
+    }
+    errors
+        .clone()
+        .next()
         .map_or_else(String::new, |first| {
             first.v1.clone().unwrap_or_else(|| first.detail.clone())
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod accept;
 mod catalogue;
 pub(crate) mod compile;
 mod deletion;
+pub(crate) mod door;
 mod error;
 mod offer;
 mod plan;

@@ -8,17 +8,34 @@
 //! and remember which moment each is from, so that the results are the same and a stored graph can be
 //! rendered again.
 
+mod build;
+mod collect;
+mod cycle;
+mod diff;
+mod expand;
+mod leaving;
 mod node;
+mod providers;
+mod resolve;
+mod stored;
+mod validate;
+mod view;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use petgraph::Direction;
-use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+pub(crate) use petgraph::stable_graph::NodeIndex;
+use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::EdgeRef as _;
 
+pub(crate) use self::build::{Build, Previous, build};
+pub(crate) use self::diff::{diff, removal};
 pub(crate) use self::node::{Declared, Edge, Node, ProviderUse, Uses, anonymous_alias, node_hash};
-use crate::catalog::{Provider, ResourceType};
+pub(crate) use self::resolve::{Resolver, Target};
+pub(crate) use self::view::view;
+use crate::catalog::{Catalogue, Provider, ResourceType, Selection};
 use crate::model::{Context, ResourceKey};
 
 /// Nodes and edges of one environment, with everything of the catalogue that they need.
@@ -37,6 +54,8 @@ pub(crate) struct ResourceGraph {
     shared: BTreeMap<String, NodeIndex>,
     providers: BTreeMap<String, Arc<Provider>>,
     types: BTreeMap<String, ResourceType>,
+    /// Declarations that repeat a node's params in other words' context; of the build only.
+    repeats: Vec<(NodeIndex, Declared)>,
 }
 
 impl ResourceGraph {
@@ -50,6 +69,7 @@ impl ResourceGraph {
             shared: BTreeMap::new(),
             providers: BTreeMap::new(),
             types: BTreeMap::new(),
+            repeats: Vec::new(),
         }
     }
 
@@ -66,6 +86,10 @@ impl ResourceGraph {
     /// The node at an index.
     pub(crate) fn at(&self, index: NodeIndex) -> &Node {
         &self.graph[index]
+    }
+
+    fn at_mut(&mut self, index: NodeIndex) -> &mut Node {
+        &mut self.graph[index]
     }
 
     /// All nodes, sorted by key; workloads and leaving ones included.
@@ -111,6 +135,26 @@ impl ResourceGraph {
     /// A provider definition by `TYPE.ID`.
     pub(crate) fn provider(&self, full_id: &str) -> Option<&Arc<Provider>> {
         self.providers.get(full_id)
+    }
+
+    /// The slice of the catalogue that this graph was made with: every resource has the module it had.
+    pub(crate) fn slice(&self) -> Catalogue {
+        let modules = self.graph.node_weights().filter(|node| !node.leaving);
+        let modules = modules.filter_map(|node| {
+            let selection = Selection {
+                module: Arc::clone(node.module.as_ref()?),
+                why: node.why.clone().unwrap_or_default(),
+            };
+            Some((node.key.clone(), selection))
+        });
+        Catalogue::pinned(
+            self.types.values().cloned().collect(),
+            modules.collect(),
+            self.providers
+                .values()
+                .map(|provider| Provider::clone(provider))
+                .collect(),
+        )
     }
 
     /// The module versions in use: id and version, sorted, each once.
@@ -204,7 +248,7 @@ impl ResourceGraph {
         let mut found: Vec<NodeIndex> = self
             .graph
             .edges_directed(index, direction)
-            .filter(|edge| edge.weight().uses.has(Uses::DECLARED | Uses::PARAM))
+            .filter(|edge| edge.weight().uses.has(Uses::DECLARED | Uses::PARAM | Uses::HIDDEN))
             .map(|edge| match direction {
                 Direction::Outgoing => edge.target(),
                 Direction::Incoming => edge.source(),
@@ -214,25 +258,4 @@ impl ResourceGraph {
         found.dedup();
         found
     }
-}
-
-impl serde::Serialize for ResourceGraph {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for ResourceGraph {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("graphs cannot be read yet"))
-    }
-}
-
-/// The last state-changing deployment of the environment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Previous<'a> {
-    /// Its graph.
-    pub(crate) graph: &'a ResourceGraph,
-    /// Whether it failed: then what it was to remove may still be there.
-    pub(crate) failed: bool,
 }

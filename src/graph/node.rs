@@ -37,6 +37,27 @@ pub(crate) struct Node {
     pub(crate) leaving: bool,
 }
 
+impl Node {
+    /// A node without module.
+    pub(super) fn new(
+        key: ResourceKey,
+        params: Option<Map<String, Value>>,
+        declared: Declared,
+    ) -> Self {
+        Self {
+            key,
+            params,
+            params_of: None,
+            declared: vec![declared],
+            params_from: 0,
+            module: None,
+            why: None,
+            providers: BTreeMap::new(),
+            leaving: false,
+        }
+    }
+}
+
 /// Who asked for a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Declared {
@@ -103,6 +124,8 @@ impl Uses {
     pub(crate) const INPUT: Self = Self(8);
     /// A placeholder in a param that an input of the same name hides.
     pub(crate) const HIDDEN: Self = Self(16);
+    /// A selector in the node's params; other selectors do not see it.
+    pub(crate) const SELECTED: Self = Self(32);
 
     /// Whether any of these reasons is among them.
     pub(crate) fn has(self, any: Self) -> bool {
@@ -111,8 +134,7 @@ impl Uses {
 
     /// Whether the generated code refers from one block to the other.
     pub(crate) fn is_reference(self) -> bool {
-        let shown = self.has(Self::PARAM) && !self.has(Self::HIDDEN);
-        shown || self.has(Self::PROVIDER | Self::INPUT)
+        self.has(Self::PARAM | Self::SELECTED | Self::PROVIDER | Self::INPUT)
     }
 }
 

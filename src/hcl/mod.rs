@@ -1,9 +1,19 @@
 //! The resource graph as OpenTofu files: [`render`] turns a graph into a [`Bundle`].
 //!
 //! HCL is built as a tree and printed, never concatenated; text of users goes only through
-//! [`escape`], because the printer's own escaping lets some plain strings through as live templates.
-//! Reads no files; code of modules is handed in by digest. [`check_module`] reads code of modules.
+//! [`escape::literal`], because the printer's own escaping lets some plain strings through as live
+//! templates. Reads no files; code of modules is handed in by digest. [`check_module`] reads code of
+//! modules, to say early what the engine would say late.
 
+mod align;
 pub(crate) mod bundle;
+mod escape;
+mod expr;
+mod facts;
+mod names;
+mod render;
 
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
+pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
+pub(crate) use self::names::module_label;
+pub(crate) use self::render::{Rendered, Sources, render, resolved};

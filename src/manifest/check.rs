@@ -17,21 +17,44 @@ pub(crate) fn check(
     value: &Value,
     strict: bool,
 ) -> Result<(Manifest, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let checked = check_whole(value, strict);
+    if checked.found.iter().any(Diagnostic::is_error) {
+        Err(checked.found)
+    } else {
+        Ok((checked.manifest, checked.found))
+    }
+}
+
+/// A manifest that may have mistakes.
+pub(crate) struct Checked {
+    /// What could be understood.
+    pub(crate) manifest: Manifest,
+    /// Errors and warnings.
+    pub(crate) found: Vec<Diagnostic>,
+    /// Whether everything that was written is in the manifest, so that it is worth going on in spite of
+    /// errors: what is found later is no mere consequence.
+    pub(crate) is_whole: bool,
+}
+
+/// Reads a manifest as far as it goes.
+pub(crate) fn check_whole(value: &Value, strict: bool) -> Checked {
     let mut found = Found {
         strict,
         all: Vec::new(),
+        is_whole: true,
     };
     let manifest = found.manifest(value);
-    if found.all.iter().any(Diagnostic::is_error) {
-        Err(found.all)
-    } else {
-        Ok((manifest, found.all))
+    Checked {
+        manifest,
+        found: found.all,
+        is_whole: found.is_whole,
     }
 }
 
 struct Found {
     strict: bool,
     all: Vec<Diagnostic>,
+    is_whole: bool,
 }
 
 impl Found {
@@ -50,6 +73,7 @@ impl Found {
         self.known(root, "", &["workloads", "shared"]);
         match root.get("workloads") {
             None => {
+                self.is_whole = false;
                 self.error(
                     "Missing key",
                     "A manifest needs `workloads`; write `workloads: {}` for none.".into(),
@@ -211,6 +235,7 @@ impl Found {
         self.known(map, at, &["type", "class", "id", "params"]);
         let type_name = match map.get("type") {
             None | Some(Value::Null) => {
+                self.is_whole = false;
                 self.error(
                     "Missing key",
                     "A resource needs a `type`, for example `type: postgres`.".into(),
@@ -319,6 +344,7 @@ impl Found {
             return None;
         };
         if !shape.fits(text) {
+            self.is_whole = false;
             self.error(
                 "Name not allowed",
                 format!("`{text}` cannot be a {key}. Use {}.", shape.words()),
@@ -351,6 +377,7 @@ impl Found {
 
     fn wrong_type(&mut self, value: &Value, at: &str, what: &str, want: &str, advice: &str) {
         let mut letters = what.chars();
+        self.is_whole = false;
         let what = letters.next().map_or_else(String::new, |first| {
             first.to_uppercase().collect::<String>() + letters.as_str()
         });
@@ -367,7 +394,10 @@ impl Found {
     fn known(&mut self, map: &Map<String, Value>, at: &str, keys: &[&str]) {
         for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
             let hint = match nearest(key, keys.iter().copied()).first() {
-                Some(near) => format!(" Did you mean `{near}`?"),
+                Some(near) => {
+                    self.is_whole = false;
+                    format!(" Did you mean `{near}`?")
+                }
                 None => String::new(),
             };
             let known = keys

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::check::check;
+pub(crate) use self::check::{Checked, check, check_whole, kind};
 use crate::model::diag::pointer;
 
 /// A checked manifest. Maps are sorted by name, as every pass of the compiler walks them.
