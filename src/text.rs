@@ -178,29 +178,16 @@ pub(crate) fn read_all(
             );
         }
     };
-    let options = serde_yaml::options! {
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-        reject_unsupported_tags: true,
-        with_snippet: false,
-        budget: serde_yaml::budget! {
-            max_nodes: limits.nodes,
-            max_events: limits.nodes.saturating_mul(2),
-            max_depth: limits.depth,
-            flow_nesting_limit: limits.depth,
-            max_inclusion_depth: 0,
-            max_documents: 1_000,
-        },
+    let read = || -> Result<Vec<Spanned<Node>>, (String, Option<(usize, usize)>)> {
+        serde_yaml::from_multiple_with_options(text, options(limits)).map_err(|error| {
+            let at = error.location().filter(|at| at.line() > 0);
+            let at = at.map(|at| (at.line() as usize, at.column() as usize));
+            (plain_message(&error), at)
+        })
     };
-    let nodes: Vec<Spanned<Node>> = match serde_yaml::from_multiple_with_options(text, options) {
+    let nodes = match with_deep_stack(read) {
         Ok(nodes) => nodes,
-        Err(error) => {
-            let at = error
-                .location()
-                .filter(|at| at.line() > 0)
-                .map(|at| (at.line() as usize, at.column() as usize));
-            let said = plain_message(&error);
+        Err((said, at)) => {
             let (summary, detail) = classify(&said, limits);
             return refuse(summary, detail, at);
         }
@@ -240,6 +227,39 @@ pub(crate) fn read_all(
     }
 }
 
+/// The one option set.
+fn options(limits: Limits) -> serde_yaml::Options {
+    serde_yaml::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+        budget: serde_yaml::budget! {
+            max_nodes: limits.nodes,
+            max_events: limits.nodes.saturating_mul(2),
+            max_depth: limits.depth,
+            flow_nesting_limit: limits.depth,
+            max_inclusion_depth: 0,
+            max_documents: 1_000,
+        },
+    }
+}
+
+/// Runs the reader on a stack of its own: it recurses, and the stack of whoever calls may be small.
+fn with_deep_stack<T: Send>(read: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new()
+            .stack_size(32 * 1024 * 1024)
+            .spawn_scoped(scope, read)
+            .expect("a thread can be started");
+        match reader.join() {
+            Ok(read) => read,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// Writes a value as YAML that [`read`] reads back as the same value.
 pub(crate) fn to_yaml(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
@@ -261,6 +281,7 @@ fn problem(name: &str, summary: &str, detail: String, at: Option<(usize, usize)>
 fn plain_message(error: &serde_yaml::Error) -> String {
     let text = error.without_snippet().to_string();
     let text = text.lines().next().unwrap_or_default();
+    let text = text.split(" at line ").next().unwrap_or_default();
     match text.split_once(": ") {
         Some((head, rest)) if head.starts_with("error: line ") || head.starts_with("line ") => rest,
         _ => text,

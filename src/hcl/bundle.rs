@@ -137,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             of(&[]),
-            "sha256:2f5fba5e1fe4c8d1d3cdd4a2c5c6dcd5ffb9a2a0e7d42f7b02a35cc7a1e8d6d4"
+            "sha256:8408155bd0d2d51baf28f2f912556d1a6444938ec50c06ba8a66606aa26c87a0"
         );
     }
 }
