@@ -80,7 +80,7 @@ fn bad_documents_are_refused_with_a_place() {
         (b"a:\n  b: {x: 1, x: 2}\n", "Duplicate key", Some((2, 13))),
         (b"ok: 1\nbad: \xff\n", "Not UTF-8", Some((2, 6))),
         (b"a: [1, 2\n", "Not readable as YAML", Some((1, 4))),
-        (b"a:\n\tb: 1\n", "Not readable as YAML", Some((2, 1))),
+        (b"a:\n\tb: 1\n", "Not readable as YAML", Some((2, 2))),
         (
             b"a: 123456789012345678901234567890\n",
             "Number too large",
