@@ -266,12 +266,9 @@ pub(crate) fn v1_message(problems: &[Diagnostic]) -> String {
         }
         return text + "\n";
     }
-    errors
-        .clone()
-        .next()
-        .map_or_else(String::new, |first| {
-            first.v1.clone().unwrap_or_else(|| first.detail.clone())
-        })
+    errors.clone().next().map_or_else(String::new, |first| {
+        first.v1.clone().unwrap_or_else(|| first.detail.clone())
+    })
 }
 
 #[cfg(test)]

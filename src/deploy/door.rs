@@ -167,7 +167,10 @@ pub fn bench_manifest(shape: BenchShape, nodes: usize) -> BenchCase {
     };
     let mut workloads = Map::new();
     let mut shared = Map::new();
-    shared.insert("root".into(), json!({"type": "item", "params": {"size": 1}}));
+    shared.insert(
+        "root".into(),
+        json!({"type": "item", "params": {"size": 1}}),
+    );
     // Only resources of one workload can name each other.
     let size = if shape == BenchShape::Star { 10 } else { nodes };
     let mut made = 1;
@@ -188,7 +191,12 @@ pub fn bench_manifest(shape: BenchShape, nodes: usize) -> BenchCase {
                 BenchShape::Star => "${shared.root.outputs.id}".to_owned(),
                 BenchShape::Random => {
                     let pick = |n: usize| before(made.saturating_sub(n + 1));
-                    format!("{}-{}-{}", pick(random(10)), pick(random(10)), pick(random(30)))
+                    format!(
+                        "{}-{}-{}",
+                        pick(random(10)),
+                        pick(random(10)),
+                        pick(random(30))
+                    )
                 }
             };
             resources.insert(

@@ -41,7 +41,10 @@ pub(super) fn find(graph: &ResourceGraph, problems: &mut Problems) {
             .collect();
         lines.sort();
         let mut at = Vec::new();
-        for place in cycle.iter().flat_map(|index| node_places(graph, *index, "")) {
+        for place in cycle
+            .iter()
+            .flat_map(|index| node_places(graph, *index, ""))
+        {
             if !at.contains(&place) {
                 at.push(place);
             }

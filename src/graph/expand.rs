@@ -187,7 +187,11 @@ impl<'a> Expansion<'a> {
         for (target, sources) in self.copies.into_values() {
             let mut dependents: Vec<NodeIndex> = sources
                 .iter()
-                .flat_map(|source| self.graph.graph.edges_directed(*source, Direction::Incoming))
+                .flat_map(|source| {
+                    self.graph
+                        .graph
+                        .edges_directed(*source, Direction::Incoming)
+                })
                 .map(|edge| edge.source())
                 .filter(|dependent| *dependent != target)
                 .collect();

@@ -248,7 +248,11 @@ impl ResourceGraph {
         let mut found: Vec<NodeIndex> = self
             .graph
             .edges_directed(index, direction)
-            .filter(|edge| edge.weight().uses.has(Uses::DECLARED | Uses::PARAM | Uses::HIDDEN))
+            .filter(|edge| {
+                edge.weight()
+                    .uses
+                    .has(Uses::DECLARED | Uses::PARAM | Uses::HIDDEN)
+            })
             .map(|edge| match direction {
                 Direction::Outgoing => edge.target(),
                 Direction::Incoming => edge.source(),

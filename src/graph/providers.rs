@@ -76,7 +76,8 @@ pub(super) fn assign(
         let mut of_node = BTreeMap::new();
         for (local, full_id) in &module.provider_mapping {
             let Some(provider) = graph.providers.get(full_id) else {
-                pass.found.push(unknown(graph, index, module, local, full_id));
+                pass.found
+                    .push(unknown(graph, index, module, local, full_id));
                 continue;
             };
             let placeholders = &placeholders[full_id];

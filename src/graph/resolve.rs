@@ -480,7 +480,10 @@ impl Pass<'_> {
                         "failed to parse placeholders for provider configuration for provider '{name}': {way}{reason}"
                     )
                 } else {
-                    let module = node.module.as_ref().map_or_else(String::new, |m| m.full_id());
+                    let module = node
+                        .module
+                        .as_ref()
+                        .map_or_else(String::new, |m| m.full_id());
                     format!(
                         "provider '{name}' for module '{module}' in context of node '{}': failed to resolve placeholders: {reason}",
                         node.key

@@ -70,7 +70,13 @@ fn node_params(
     module: &Module,
     problems: &mut Problems,
 ) {
-    let v1 = |what: String| format!("node '{}': uses module {} {what}", node.key, module.full_id());
+    let v1 = |what: String| {
+        format!(
+            "node '{}': uses module {} {what}",
+            node.key,
+            module.full_id()
+        )
+    };
     let empty = Map::new();
     let given = node.params.as_ref().unwrap_or(&empty);
     for (name, param) in &module.module_params {
@@ -237,14 +243,7 @@ struct SchemaMiss {
 
 /// Follows a path through `properties` and `items`. Anything else in a schema means: cannot tell.
 fn schema_miss(schema: &Map<String, Value>, path: &OutputPath) -> Option<SchemaMiss> {
-    const UNSURE: &[&str] = &[
-        "$ref",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "if",
-        "patternProperties",
-    ];
+    const UNSURE: &[&str] = &["$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties"];
     let first = Segment::Key(path.output.clone());
     let mut schema = schema;
     let mut asked = String::new();

@@ -36,7 +36,8 @@ impl ResourceGraph {
                 .edges_directed(*index, Direction::Incoming)
                 .any(|edge| edge.weight().uses.has(walked))
         };
-        let (leafs, others): (Vec<NodeIndex>, Vec<NodeIndex>) = all.iter().partition(|n| is_leaf(n));
+        let (leafs, others): (Vec<NodeIndex>, Vec<NodeIndex>) =
+            all.iter().partition(|n| is_leaf(n));
         let mut order = Vec::with_capacity(all.len());
         let mut visited = vec![false; all.iter().map(|n| n.index() + 1).max().unwrap_or(0)];
         let mut stack: Vec<(NodeIndex, Vec<NodeIndex>)> = Vec::new();

@@ -41,7 +41,12 @@ mod tests {
     /// What the engine reads from a quoted literal; `None` if a template starts in it.
     fn read(literal: &str) -> Option<String> {
         let quoted = format!("\"{literal}\"");
-        match hcl::parse(&format!("a = {quoted}\n")).ok()?.attributes().next()?.expr() {
+        match hcl::parse(&format!("a = {quoted}\n"))
+            .ok()?
+            .attributes()
+            .next()?
+            .expr()
+        {
             hcl::Expression::String(text) => Some(text.clone()),
             _ => None,
         }

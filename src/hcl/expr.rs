@@ -94,12 +94,7 @@ impl<'a> Expressions<'a> {
         }
     }
 
-    fn text(
-        &self,
-        node: NodeIndex,
-        site: Site,
-        text: &str,
-    ) -> Result<Expression, Unexpressible> {
+    fn text(&self, node: NodeIndex, site: Site, text: &str) -> Result<Expression, Unexpressible> {
         if is_plain(text) {
             return Ok(string(text));
         }
@@ -206,17 +201,15 @@ impl<'a> Expressions<'a> {
         for part in split(text).unwrap_or_default() {
             match part {
                 Part::Literal(text) => known += &text,
-                Part::Placeholder(_, placeholder) => {
-                    match self.target(node, site, &placeholder) {
-                        Ok(Target::Text(text)) => known += &text,
-                        Ok(Target::Variable(_) | Target::Output(..) | Target::Selected(..)) => {
-                            return self
-                                .text(node, site, text)
-                                .map_or_else(|_| Value::from(text).to_string(), |e| print(&e));
-                        }
-                        Err(_) => return Value::from(text).to_string(),
+                Part::Placeholder(_, placeholder) => match self.target(node, site, &placeholder) {
+                    Ok(Target::Text(text)) => known += &text,
+                    Ok(Target::Variable(_) | Target::Output(..) | Target::Selected(..)) => {
+                        return self
+                            .text(node, site, text)
+                            .map_or_else(|_| Value::from(text).to_string(), |e| print(&e));
                     }
-                }
+                    Err(_) => return Value::from(text).to_string(),
+                },
             }
         }
         Value::from(known).to_string()

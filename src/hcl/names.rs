@@ -56,7 +56,9 @@ pub(super) fn is_identifier(text: &str) -> bool {
 
 /// Whether it can also be an unquoted key of an object.
 pub(super) fn is_bare_key(text: &str) -> bool {
-    const WORDS: &[&str] = &["for", "if", "in", "else", "endif", "endfor", "null", "true", "false"];
+    const WORDS: &[&str] = &[
+        "for", "if", "in", "else", "endif", "endfor", "null", "true", "false",
+    ];
     is_identifier(text) && !WORDS.contains(&text)
 }
 

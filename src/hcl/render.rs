@@ -52,7 +52,9 @@ pub(crate) fn render(
             continue;
         }
         file.providers(index, node);
-        if !node.leaving && let Some(module) = node.module.clone() {
+        if !node.leaving
+            && let Some(module) = node.module.clone()
+        {
             file.module(index, node, &module, sources);
         }
     }
@@ -93,7 +95,10 @@ pub(crate) fn resolved(graph: &ResourceGraph) -> BTreeMap<ResourceKey, BTreeMap<
             words.insert(name.clone(), expressions.in_words(index, site, value));
         }
         for (name, value) in node.module.iter().flat_map(|m| &m.module_inputs) {
-            words.insert(name.clone(), expressions.in_words(index, Site::Input, value));
+            words.insert(
+                name.clone(),
+                expressions.in_words(index, Site::Input, value),
+            );
         }
         all.insert(node.key.clone(), words);
     }
@@ -137,7 +142,12 @@ impl File<'_> {
             let place = Document::Provider {
                 id: used.full_id.clone(),
             };
-            body.extend(self.provider_body(index, &provider.configuration, &place, "/configuration"));
+            body.extend(self.provider_body(
+                index,
+                &provider.configuration,
+                &place,
+                "/configuration",
+            ));
             self.blocks.push(Block {
                 identifier: Identifier::unchecked("provider"),
                 labels: vec![name.as_str().into()],
@@ -195,12 +205,10 @@ impl File<'_> {
                     place,
                 )),
                 (None, Value::Null) => {}
-                (None, value) => {
-                    match self.expressions.value(index, Site::Provider, value) {
-                        Ok(expression) => body.push(attribute(name, expression).into()),
-                        Err(why) => self.refuse(place, &why),
-                    }
-                }
+                (None, value) => match self.expressions.value(index, Site::Provider, value) {
+                    Ok(expression) => body.push(attribute(name, expression).into()),
+                    Err(why) => self.refuse(place, &why),
+                },
             }
         }
         body
@@ -481,7 +489,9 @@ fn vendor(
             files.insert(format!("{folder}/main.tf"), code.into_bytes());
             continue;
         }
-        let Some(digest) = &module.digest else { continue };
+        let Some(digest) = &module.digest else {
+            continue;
+        };
         match sources.get(digest) {
             Some(code) => {
                 for (path, content) in code.iter() {
