@@ -27,9 +27,6 @@ pub(super) struct Offer {
     pub(super) modules: Vec<Module>,
     pub(super) rules: Vec<ModuleRule>,
     pub(super) providers: Vec<Provider>,
-    /// Versions of modules that only an earlier deployment used; no rule picks them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) left: Vec<Module>,
     pub(super) runner: RunnerOffer,
 }
 
@@ -59,7 +56,6 @@ impl Offer {
                 .collect(),
             providers: slice.providers,
             rules: slice.rules,
-            left: Vec::new(),
             runner,
         }
     }
@@ -69,6 +65,7 @@ impl Offer {
         let used: BTreeSet<(&str, &str)> = graph
             .nodes
             .iter()
+            .filter(|node| !node.leaving)
             .filter_map(|node| Some((node.module_id.as_deref()?, node.module_version.as_deref()?)))
             .collect();
         let types: BTreeSet<&str> = graph
@@ -77,7 +74,8 @@ impl Offer {
             .map(|node| node.key.type_name.as_str())
             .collect();
         let modules: Vec<Module> = self
-            .all_modules()
+            .modules
+            .iter()
             .filter(|module| used.contains(&(module.id.as_str(), module.version_id.as_str())))
             .cloned()
             .collect();
@@ -108,7 +106,6 @@ impl Offer {
                 .filter(|rule| used.iter().any(|(module, _)| *module == rule.module_id))
                 .cloned()
                 .collect(),
-            left: Vec::new(),
             runner: self.runner.clone(),
             modules,
         }
@@ -121,20 +118,52 @@ impl Offer {
         self
     }
 
-    /// Adds the module versions that an earlier deployment used and this offer lacks; their providers are in the graph.
-    pub(super) fn with_what_left(mut self, earlier: &Self) -> Self {
-        for module in earlier.all_modules() {
-            let same =
-                |known: &Module| known.id == module.id && known.version_id == module.version_id;
-            if !self.all_modules().any(same) {
-                self.left.push(module.clone());
-            }
-        }
-        self
+    /// Providers that modules of this offer map to and that are not in it, sorted.
+    pub(super) fn missing_providers(&self) -> Vec<String> {
+        let known: BTreeSet<String> = self
+            .providers
+            .iter()
+            .map(|provider| format!("{}.{}", provider.provider_type, provider.id))
+            .collect();
+        let missing: BTreeSet<&String> = self
+            .modules
+            .iter()
+            .flat_map(|module| module.provider_mapping.values())
+            .filter(|provider| !known.contains(*provider))
+            .collect();
+        missing.into_iter().cloned().collect()
     }
 
-    fn all_modules(&self) -> impl Iterator<Item = &Module> {
-        self.modules.iter().chain(&self.left)
+    /// A warning for each module of this graph that only the engine can get, in the run.
+    pub(super) fn downloads(&self, graph: &Graph) -> Vec<Diagnostic> {
+        let used: BTreeSet<&str> = graph
+            .nodes
+            .iter()
+            .filter(|node| !node.leaving)
+            .filter_map(|node| node.module_version.as_deref())
+            .collect();
+        self.modules
+            .iter()
+            .filter(|module| used.contains(module.version_id.as_str()))
+            .filter(|module| Source::parse(&module.module_source) == Some(Source::Registry))
+            .map(|module| {
+                Diagnostic::warning(
+                    "Module downloaded in the run",
+                    format!(
+                        "The code of the module `{}` comes from a registry: the engine downloads it in every run, and \
+                         what it gets can change. Use a git source, or upload the code.",
+                        module.id
+                    ),
+                    Place::at(
+                        Document::Module {
+                            id: module.id.clone(),
+                            version: module.version_id.clone(),
+                        },
+                        "/module_source",
+                    ),
+                )
+            })
+            .collect()
     }
 }
 
@@ -162,7 +191,7 @@ impl Service {
     pub(super) async fn code_at_hand(&self, offer: &mut Offer) -> Result<Sources, Error> {
         let mut sources = Sources::new();
         let mut reading = self.store.reading().await?;
-        for module in offer.modules.iter_mut().chain(&mut offer.left) {
+        for module in &mut offer.modules {
             let digest = match own_digest(module) {
                 Some(digest) => digest,
                 None => {
@@ -213,7 +242,7 @@ impl Service {
             .collect();
         let mut problems = Vec::new();
         let mut came = false;
-        for module in offer.modules.iter_mut().chain(&mut offer.left) {
+        for module in &mut offer.modules {
             if !needed.contains(&(module.id.as_str(), module.version_id.as_str())) {
                 continue;
             }

@@ -172,12 +172,17 @@ impl Service {
             return destroy(ask);
         }
         let mut offer = match ask.target {
-            // Going back: the modules and providers of then, and what is needed to remove what came since.
-            Some(target) => target.slice.clone().placed_as(offer),
+            // Going back: the modules and providers of then. What is needed to remove what came since is in the graph
+            // of the last deployment.
+            Some(target) => target.slice.trimmed(&target.view).placed_as(offer),
             None => offer.clone(),
         };
-        if let Some(previous) = ask.previous {
-            offer = offer.with_what_left(&previous.slice);
+        // Only where the slice was not kept whole: it holds every provider that its modules need.
+        if ask.target.is_some() {
+            let missing = offer.missing_providers();
+            if !missing.is_empty() {
+                return Err(Error::MissingProviders(missing));
+            }
         }
         let mut sources = self.code_at_hand(&mut offer).await?;
         let mut plan = compiled(&offer, ask, &sources)?;
@@ -187,6 +192,7 @@ impl Service {
         {
             plan = compiled(&offer, ask, &sources)?;
         }
+        plan.warnings.extend(offer.downloads(&plan.view));
         Ok(plan)
     }
 }

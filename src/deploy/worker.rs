@@ -7,7 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use super::queue::LocalDesk;
 use crate::runner::{HostSettings, work};
-use crate::store::StoreError;
+use crate::store::deployments::rows;
+use crate::store::{StoreError, clock};
+
+/// How long the destroy run of a removed environment can still be read, in microseconds.
+const KEPT_US: i64 = 30 * 24 * 3600 * 1_000_000;
 
 /// Why the worker ended before its work.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,7 @@ pub(crate) async fn run(
         let Some(lock) = lock else {
             return Ok(());
         };
+        purge(&service).await.map_err(WorkerError::Store)?;
         let desk = Arc::new(LocalDesk::new(service.clone()));
         let worked = work::run(Arc::clone(&desk), host.clone(), stop.clone()).await;
         drop(lock);
@@ -45,4 +50,10 @@ pub(crate) async fn run(
             return Ok(());
         }
     }
+}
+
+async fn purge(service: &Service) -> Result<(), StoreError> {
+    let mut writing = service.store.writing().await?;
+    rows::purge(&mut writing, clock::now_us() - KEPT_US).await?;
+    writing.commit().await
 }

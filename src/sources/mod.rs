@@ -9,7 +9,6 @@
 mod archive;
 mod directory;
 pub(crate) mod git;
-pub(crate) mod mirror;
 mod reference;
 
 use std::collections::BTreeMap;

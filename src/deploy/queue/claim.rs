@@ -137,6 +137,7 @@ impl Service {
         rows::save(&mut writing, &row).await?;
         runs::begin(&mut writing, &row.run, attempt, &row.id).await?;
         feed::append(&mut writing, &row.id, &What::Step(Step::Starting)).await?;
+        self.tell_line(&mut writing, &row.env_uuid).await?;
         let assignment = self.assignment(&mut writing, &row).await?;
         writing.commit().await?;
         Ok(Looked::Claimed(Box::new(assignment)))

@@ -124,6 +124,21 @@ impl Service {
         row.status_message = message.to_owned();
         rows::save(writing, &row).await?;
         feed::append(writing, &row.id, &What::Ended(outcome)).await?;
+        if attempt.is_none() {
+            self.tell_line(writing, &row.env_uuid).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells everybody who waits for an environment where he stands.
+    pub(super) async fn tell_line(
+        &self,
+        writing: &mut Writing,
+        env_uuid: &str,
+    ) -> Result<(), Error> {
+        for (position, id) in (1..).zip(rows::line(writing, env_uuid).await?) {
+            feed::append(writing, &id, &What::Queued(position)).await?;
+        }
         Ok(())
     }
 

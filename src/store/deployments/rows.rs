@@ -452,14 +452,21 @@ pub(crate) async fn claimable(
         "WHERE phase = 'queued' AND env_uuid NOT IN \
          (SELECT held.env_uuid FROM places held WHERE held.lease_run IS NOT NULL) \
          AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
-         WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND not_before_us <= ",
+         WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND (not_before_us <= ",
     );
+    // A pause that lies far ahead was set before the clock was turned back; nobody waits for it.
     query
         .push_bind(now_us)
+        .push(" OR not_before_us > ")
+        .push_bind(now_us + LONGEST_PAUSE_US)
+        .push(")")
         .push(" ORDER BY sequence LIMIT ")
         .push_bind(limit);
     many(connection, query).await
 }
+
+/// No pause before an attempt is longer.
+const LONGEST_PAUSE_US: i64 = 60_000_000;
 
 /// How many deployments wait or run, in all environments.
 pub(crate) async fn unfinished(connection: &mut Connection) -> Result<u64, StoreError> {
@@ -485,6 +492,34 @@ pub(crate) async fn position_in_line(
     .fetch_one(connection)
     .await?;
     Ok(number(count))
+}
+
+/// Queued deployments of an environment, oldest first: their ids.
+pub(crate) async fn line(
+    connection: &mut Connection,
+    env_uuid: &str,
+) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM deployments WHERE env_uuid = $1 AND phase = 'queued' ORDER BY sequence",
+    )
+    .bind(env_uuid)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Removes what was kept of environments that were removed before this time.
+pub(crate) async fn purge(connection: &mut Connection, before_us: i64) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM events WHERE deployment IN \
+         (SELECT id FROM deployments WHERE gone = 1 AND completed_us < $1)",
+        "DELETE FROM deployments WHERE gone = 1 AND completed_us < $1",
+    ] {
+        sqlx::query(sql)
+            .bind(before_us)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Draws the next number of a counter.
