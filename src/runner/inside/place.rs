@@ -133,11 +133,14 @@ impl Place {
         let root = self.work.join(".terraform/providers");
         for (name, path) in below(&root, 4) {
             for platform in children(&path) {
-                let is_link = fs::symlink_metadata(&platform)
-                    .is_ok_and(|metadata| metadata.file_type().is_symlink());
-                if is_link {
+                let Ok(kind) = fs::symlink_metadata(&platform).map(|metadata| metadata.file_type())
+                else {
+                    continue;
+                };
+                // OpenTofu leaves a lock file beside the package.
+                if kind.is_symlink() {
                     linked += 1;
-                } else {
+                } else if kind.is_dir() {
                     let (provider, version) = name.rsplit_once('/').unwrap_or((&name, ""));
                     downloaded.push(format!("{provider} {version}"));
                 }

@@ -340,6 +340,7 @@ impl<'a> Run<'a> {
         let (downloaded, linked) = self.place.downloaded();
         self.facts.init = match (downloaded.is_empty(), linked) {
             (true, 0) => format!("{reason}; no providers needed"),
+            (true, 1) => format!("{reason}; 1 provider from the mirror"),
             (true, linked) => format!("{reason}; {linked} providers from the mirror"),
             (false, _) => format!(
                 "{reason}; {linked} providers from the mirror; downloaded {}",

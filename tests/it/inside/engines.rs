@@ -274,7 +274,7 @@ fn providers_come_from_the_mirror_alone(engine: Engine) {
     assert_eq!(finished["outcome"], "unchanged", "{finished}");
     assert_eq!(
         finished["record"]["init"],
-        "ran; 1 providers from the mirror"
+        "ran; 1 provider from the mirror"
     );
     let lock = finished["lock_file"].as_str().expect("a lock file");
     assert!(lock.contains("hashicorp/time"), "{lock}");
