@@ -111,13 +111,9 @@ impl Refusal {
     }
 
     fn of_diagnostics(status: StatusCode, diagnostics: Vec<Diagnostic>) -> Self {
-        let texts: Vec<&str> = diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .map(|diagnostic| diagnostic.v1.as_deref().unwrap_or(&diagnostic.detail))
-            .collect();
+        let message = message(&diagnostics);
         Self {
-            message: texts.join("; "),
+            message,
             details: ErrorDetails {
                 diagnostics,
                 ..ErrorDetails::default()
@@ -223,6 +219,23 @@ impl Problem {
         let text = std::mem::replace(&mut self.diagnostic.detail, detail.into());
         self.diagnostic = self.diagnostic.v1(text);
         self
+    }
+}
+
+/// What a client reads that knows no diagnostics: v1's words, explained where there is only one problem.
+fn message(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).collect();
+    match errors[..] {
+        [Diagnostic { v1: Some(text), detail, .. }] if !detail.starts_with(text.as_str()) => {
+            format!("{}. {detail}", text.trim_end_matches('.'))
+        }
+        _ => {
+            let texts: Vec<&str> = errors
+                .iter()
+                .map(|found| found.v1.as_deref().unwrap_or(&found.detail))
+                .collect();
+            texts.join("; ")
+        }
     }
 }
 

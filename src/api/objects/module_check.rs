@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::api::body::{Fields, Problems, Text, unknown_word};
 use crate::api::error::Problem;
-use crate::model::diag::pointer;
+use crate::hcl::{self, ModuleFacts};
+use crate::model::diag::{nearest, pointer};
 use crate::model::name::Shape;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::placeholder::{self, Site};
@@ -95,7 +96,17 @@ pub(crate) fn source_and_code(found: &mut Problems, text: &str, code: Option<&st
         (true, Some(code)) if code.chars().count() > MAX_CODE => complain(&format!(
             "inline module source code is limited to {MAX_CODE} characters, use a directory or a git repository for larger modules"
         )),
-        (true, Some(_)) => {}
+        (true, Some(code)) => {
+            if let Err(problem) = hcl::check_module(code) {
+                found.push(Problem::invalid(
+                    "/module_source_code",
+                    format!(
+                        "/module_source: inline module source code is not valid: {}",
+                        problem.detail
+                    ),
+                ));
+            }
+        }
         (false, None) => {
             if let Err(said) = source(text) {
                 complain(&said);
@@ -207,6 +218,76 @@ pub(crate) fn param_warnings(module: &Module) -> Vec<Diagnostic> {
                 Place::at(Document::Request, format!("{at}/params{below}")),
             ));
         }
+    }
+    warnings
+}
+
+/// Warnings about what a module says of its code and the code does not bear out. Only warnings: v1 stores
+/// such a module, and the engine has the last word.
+pub(crate) fn code_warnings(
+    module: &Module,
+    facts: &ModuleFacts,
+    output_schema: Option<&Map<String, Value>>,
+) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    let mut warn = |summary: &str, detail: String, at: String| {
+        let place = Place::at(Document::Request, at);
+        warnings.push(Diagnostic::warning(summary, detail, place));
+    };
+    let known: Vec<&str> = facts.variables.keys().map(String::as_str).collect();
+    let given = module.module_inputs.keys().map(|name| ("/module_inputs", name));
+    let asked = module.module_params.keys().map(|name| ("/module_params", name));
+    for (field, name) in given.chain(asked) {
+        if !facts.variables.contains_key(name) {
+            let detail = match nearest(name, known.iter().copied()).first() {
+                Some(near) => format!(
+                    "The code declares no variable `{name}`, so every deployment will fail. Did you mean `{near}`?"
+                ),
+                None => format!(
+                    "The code declares no variable `{name}`, so every deployment will fail. It declares: {}.",
+                    known.join(", ")
+                ),
+            };
+            warn("Unknown variable", detail, pointer(field, name));
+        }
+    }
+    for (name, is_needed) in &facts.variables {
+        let param = module.module_params.get(name);
+        if !is_needed || module.module_inputs.contains_key(name) {
+            continue;
+        }
+        match param {
+            None => warn(
+                "Variable without a value",
+                format!(
+                    "The code needs a value for its variable `{name}`. Make it an input or a param, or give it a default."
+                ),
+                "/module_params".to_owned(),
+            ),
+            Some(param) if param.is_optional => warn(
+                "Variable without a value",
+                format!(
+                    "The param `{name}` is optional, but the variable has no default in the code: a resource that leaves it out will fail."
+                ),
+                pointer("/module_params", name),
+            ),
+            Some(_) => {}
+        }
+    }
+    let promised = output_schema
+        .and_then(|schema| schema.get("required")?.as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    for name in promised.filter(|name| !facts.outputs.contains(*name)) {
+        warn(
+            "Missing output",
+            format!(
+                "Resources of the type `{}` have the output `{name}`, but the code declares none of that name.",
+                module.resource_type
+            ),
+            "/module_source".to_owned(),
+        );
     }
     warnings
 }

@@ -4,7 +4,7 @@
 //! it by digest. A source that cannot be reached now is stored with a warning in `windlass.warnings` and
 //! fetched when it is deployed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,9 +16,10 @@ use crate::api::auth::Caller;
 use crate::api::body::{Body, DESCRIPTION, Fields, Problems, Text, is_std_id};
 use crate::api::error::{Problem, Refusal};
 use crate::api::query::{Params, page};
+use crate::hcl;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::placeholder::Site;
-use crate::sources::Source;
+use crate::sources::{Code, Source};
 use crate::store::clock::{new_id, now_us, stamp};
 use crate::store::objects::later_than;
 use crate::store::objects::modules::UnknownReferences;
@@ -130,7 +131,8 @@ pub(crate) async fn create(
     let mapped = module.provider_mapping.values().cloned().collect();
     note_unknown(&app, &mut found, &org, &types, &mapped).await?;
     found.check()?;
-    let warnings = fetch(&app, &mut module).await?;
+    let mut warnings = fetch(&app, &mut module).await?;
+    warnings.extend(look_inside(&app, &module).await?);
     let made = app.store.module_create(module, &types).await?;
     Ok((StatusCode::CREATED, Json(with_warnings(made, warnings))))
 }
@@ -176,10 +178,11 @@ pub(crate) async fn update(
             .collect();
         note_unknown(&app, &mut found, &org, &types, &mapped).await?;
         found.check()?;
-        let warnings = match &change.module_source {
+        let mut warnings = match &change.module_source {
             Some(_) => fetch(&app, &mut next).await?,
-            None => module_check::param_warnings(&next),
+            None => Vec::new(),
         };
+        warnings.extend(look_inside(&app, &next).await?);
         if let Some(stored) = app
             .store
             .module_update(&current.version_id, next, &types, &mapped)
@@ -366,24 +369,53 @@ async fn note_unknown(
 
 /// Fetches the code of a module that is saved, and warns where that has to wait.
 async fn fetch(app: &App, module: &mut Module) -> Result<Vec<Diagnostic>, Refusal> {
-    let mut warnings = module_check::param_warnings(module);
-    let mut extras = module.windlass.take().unwrap_or_default();
-    extras.digest = None;
     let prepared = app
         .service
         .prepare_source(&module.org_id, &module.module_source)
         .await?;
+    let mut extras = module.windlass.take().unwrap_or_default();
     extras.digest = prepared.digest;
+    module.windlass = Some(extras).filter(|extras| *extras != ModuleExtras::default());
     // What the engine itself downloads is no surprise to v1's clients; only a failed fetch is news.
     let is_git = matches!(Source::parse(&module.module_source), Some(Source::Git(_)));
-    if let Some(warning) = prepared.warning.filter(|_| is_git) {
-        warnings.push(Diagnostic::warning(
+    let warning = prepared.warning.filter(|_| is_git).map(|warning| {
+        Diagnostic::warning(
             "Module source not reachable",
             format!("Saved all the same: {warning}."),
             Place::at(Document::Request, "/module_source"),
-        ));
+        )
+    });
+    Ok(warning.into_iter().collect())
+}
+
+/// Compares a module with its code, as far as that is here. Code that is no HCL is refused.
+async fn look_inside(app: &App, module: &Module) -> Result<Vec<Diagnostic>, Refusal> {
+    let mut warnings = module_check::param_warnings(module);
+    let digest = module.windlass.as_ref().and_then(|extras| extras.digest.as_ref());
+    let files = match (&module.module_source_code, digest) {
+        (Some(code), _) if code.trim().is_empty() => return Ok(warnings),
+        (Some(code), _) => BTreeMap::from([("main.tf".to_owned(), code.clone().into_bytes())]),
+        (None, Some(digest)) => {
+            let packed = app.store.blob_get(digest).map_err(|error| Refusal::internal(&error))?;
+            Code::unpack(&packed).map_err(|error| Refusal::internal(&error))?.into_files()
+        }
+        (None, None) => return Ok(warnings),
+    };
+    let facts = hcl::check_module_files(&files).map_err(|problems| {
+        Refusal::found(
+            problems
+                .into_iter()
+                .map(|problem| {
+                    Problem::invalid("/module_source", format!("/module_source: {}", problem.detail))
+                })
+                .collect(),
+        )
+    })?;
+    if let Some(facts) = facts {
+        let kind = app.store.resource_type_get(&module.org_id, &module.resource_type).await.ok();
+        let schema = kind.as_ref().map(|kind| &kind.output_schema);
+        warnings.extend(module_check::code_warnings(module, &facts, schema));
     }
-    module.windlass = Some(extras).filter(|extras| *extras != ModuleExtras::default());
     Ok(warnings)
 }
 
