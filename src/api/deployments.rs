@@ -204,8 +204,10 @@ async fn diff(
     State(app): State<App>,
     _caller: Caller,
     Path((org, id)): Path<(String, String)>,
+    params: Params,
 ) -> Result<Json<Diff>, Refusal> {
-    Ok(Json(app.service.graph(&org, &id).await?.diff))
+    let from = params.one("fromDeploymentId");
+    Ok(Json(app.service.diff(&org, &id, from).await?))
 }
 
 /// `POST /orgs/{org}/deployments/{id}/actions/cancel`.

@@ -12,6 +12,7 @@ mod accept;
 mod catalogue;
 pub(crate) mod compile;
 mod deletion;
+mod difference;
 pub(crate) mod door;
 mod error;
 mod offer;

@@ -35,7 +35,7 @@ pub(crate) struct Filter {
 /// Items of a page, and the sort key of the last one when there are more.
 pub(crate) type Paged<T> = (Vec<T>, Option<Vec<String>>);
 
-const STATE_CHANGING: [Mode; 3] = [Mode::Deploy, Mode::Rollback, Mode::Destroy];
+pub(super) const STATE_CHANGING: [Mode; 3] = [Mode::Deploy, Mode::Rollback, Mode::Destroy];
 
 impl Service {
     /// A deployment.

@@ -747,3 +747,52 @@ async fn module_rule_mistakes_are_told_in_the_words_of_v1() {
         refusal(409, "environment type not found")
     );
 }
+
+#[tokio::test]
+async fn inline_code_that_is_no_hcl_is_refused_with_its_line() {
+    let api = with_type().await;
+    let body = json!({
+        "id": "small", "resource_type": "db", "module_source": "inline",
+        "module_source_code": "variable \"a\" {}\noutput \"b\" {\n  value = \n}\n"
+    });
+    assert_refused(
+        &api.post("/modules", body).await,
+        400,
+        "/module_source: inline module source code is not valid: ",
+        &["/module_source_code"],
+    );
+}
+
+#[tokio::test]
+async fn what_the_code_does_not_bear_out_is_a_warning() {
+    let api = Api::new().await;
+    let schema = json!({"type": "object", "required": ["host"]});
+    api.make("/resource-types", json!({"id": "db", "output_schema": schema})).await;
+    let body = json!({
+        "id": "small", "resource_type": "db", "module_source": "inline",
+        "module_source_code": "variable \"size\" {}\nvariable \"name\" {}\n",
+        "module_inputs": {"sise": 1},
+        "module_params": {"name": {"type": "string", "is_optional": true}}
+    });
+    let made = api.make("/modules", body).await;
+    let warnings: Vec<(&str, &str)> = made["windlass"]["warnings"]
+        .as_array()
+        .expect("warnings")
+        .iter()
+        .map(|warning| {
+            (
+                warning["summary"].as_str().expect("a summary"),
+                warning["places"][0]["pointer"].as_str().expect("a pointer"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            ("Unknown variable", "/module_inputs/sise"),
+            ("Variable without a value", "/module_params/name"),
+            ("Variable without a value", "/module_params"),
+            ("Missing output", "/module_source"),
+        ]
+    );
+}

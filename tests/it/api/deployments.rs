@@ -76,7 +76,7 @@ async fn an_accepted_deployment_is_executing_and_reads_back_the_same() {
     }
     assert_eq!(
         made["metrics"],
-        json!({"num_workloads": 1, "num_resource_nodes": 2})
+        json!({"num_workloads": 1, "num_resource_nodes": 1})
     );
     assert_eq!(masked(&made["id"]), json!("UUID"));
     assert_eq!(masked(&made["created_by"]), json!("UUID"));
@@ -438,4 +438,42 @@ async fn rules_of_a_removed_environment_stay_unless_their_removal_is_asked_for()
         );
         assert_eq!(api.listed("/module-rules", "id").await.len(), left);
     }
+}
+
+#[tokio::test]
+async fn two_deployments_of_an_environment_are_compared_and_of_different_ones_refused() {
+    let api = shop().await;
+    let first = api.make("/deployments", deploy()).await;
+    let first = first["id"].as_str().expect("id");
+    api.post(&format!("/deployments/{first}/actions/cancel"), json!({})).await;
+    let mut body = deploy();
+    body["manifest"]["workloads"]["api"] = json!({});
+    let second = api.make("/deployments", body).await;
+    let second = second["id"].as_str().expect("id");
+    for query in [String::new(), format!("?fromDeploymentId={first}")] {
+        let path = format!("/deployments/{second}/actions/diff{query}");
+        let (status, diff) = api.post(&path, json!({})).await;
+        assert_eq!(status, 200, "{diff}");
+        assert_eq!(
+            (&diff["from_deployment_id"], &diff["to_deployment_id"]),
+            (&json!(first), &json!(second))
+        );
+        assert_eq!(diff["changes"][0]["summary"], json!("workload added"));
+        assert_eq!(
+            (&diff["num_added"], &diff["num_changed"], &diff["num_removed"]),
+            (&json!(1), &json!(0), &json!(0))
+        );
+    }
+    api.make("/projects/shop/envs", json!({"id": "other", "env_type_id": "dev"})).await;
+    let mut body = deploy();
+    body["env_id"] = json!("other");
+    let other = api.make("/deployments", body).await;
+    let other = other["id"].as_str().expect("id");
+    let path = format!("/deployments/{second}/actions/diff?fromDeploymentId={other}");
+    assert_refused(
+        &api.post(&path, json!({})).await,
+        400,
+        "the deployments must be in the same environment",
+        &[""],
+    );
 }
