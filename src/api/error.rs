@@ -224,9 +224,18 @@ impl Problem {
 
 /// What a client reads that knows no diagnostics: v1's words, explained where there is only one problem.
 fn message(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).collect();
+    let errors: Vec<&Diagnostic> = diagnostics
+        .iter()
+        .filter(|found| found.is_error())
+        .collect();
     match errors[..] {
-        [Diagnostic { v1: Some(text), detail, .. }] if !detail.starts_with(text.as_str()) => {
+        [
+            Diagnostic {
+                v1: Some(text),
+                detail,
+                ..
+            },
+        ] if !detail.starts_with(text.as_str()) => {
             format!("{}. {detail}", text.trim_end_matches('.'))
         }
         _ => {

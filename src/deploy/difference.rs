@@ -53,7 +53,11 @@ impl Service {
             .await?
             .ok_or_else(|| Error::NotFound(format!("deployment '{id}' has no graph")))?;
         let before: Option<ResourceGraph> = match &from {
-            Some(from) => self.store.document(&mut reading, &from.id, Kind::Graph).await?,
+            Some(from) => {
+                self.store
+                    .document(&mut reading, &from.id, Kind::Graph)
+                    .await?
+            }
             None => None,
         };
         let mut diff = graph::diff(before.as_ref(), &after);

@@ -235,8 +235,14 @@ pub(crate) fn code_warnings(
         warnings.push(Diagnostic::warning(summary, detail, place));
     };
     let known: Vec<&str> = facts.variables.keys().map(String::as_str).collect();
-    let given = module.module_inputs.keys().map(|name| ("/module_inputs", name));
-    let asked = module.module_params.keys().map(|name| ("/module_params", name));
+    let given = module
+        .module_inputs
+        .keys()
+        .map(|name| ("/module_inputs", name));
+    let asked = module
+        .module_params
+        .keys()
+        .map(|name| ("/module_params", name));
     for (field, name) in given.chain(asked) {
         if !facts.variables.contains_key(name) {
             let detail = match nearest(name, known.iter().copied()).first() {

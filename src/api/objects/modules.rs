@@ -391,13 +391,21 @@ async fn fetch(app: &App, module: &mut Module) -> Result<Vec<Diagnostic>, Refusa
 /// Compares a module with its code, as far as that is here. Code that is no HCL is refused.
 async fn look_inside(app: &App, module: &Module) -> Result<Vec<Diagnostic>, Refusal> {
     let mut warnings = module_check::param_warnings(module);
-    let digest = module.windlass.as_ref().and_then(|extras| extras.digest.as_ref());
+    let digest = module
+        .windlass
+        .as_ref()
+        .and_then(|extras| extras.digest.as_ref());
     let files = match (&module.module_source_code, digest) {
         (Some(code), _) if code.trim().is_empty() => return Ok(warnings),
         (Some(code), _) => BTreeMap::from([("main.tf".to_owned(), code.clone().into_bytes())]),
         (None, Some(digest)) => {
-            let packed = app.store.blob_get(digest).map_err(|error| Refusal::internal(&error))?;
-            Code::unpack(&packed).map_err(|error| Refusal::internal(&error))?.into_files()
+            let packed = app
+                .store
+                .blob_get(digest)
+                .map_err(|error| Refusal::internal(&error))?;
+            Code::unpack(&packed)
+                .map_err(|error| Refusal::internal(&error))?
+                .into_files()
         }
         (None, None) => return Ok(warnings),
     };
@@ -406,13 +414,20 @@ async fn look_inside(app: &App, module: &Module) -> Result<Vec<Diagnostic>, Refu
             problems
                 .into_iter()
                 .map(|problem| {
-                    Problem::invalid("/module_source", format!("/module_source: {}", problem.detail))
+                    Problem::invalid(
+                        "/module_source",
+                        format!("/module_source: {}", problem.detail),
+                    )
                 })
                 .collect(),
         )
     })?;
     if let Some(facts) = facts {
-        let kind = app.store.resource_type_get(&module.org_id, &module.resource_type).await.ok();
+        let kind = app
+            .store
+            .resource_type_get(&module.org_id, &module.resource_type)
+            .await
+            .ok();
         let schema = kind.as_ref().map(|kind| &kind.output_schema);
         warnings.extend(module_check::code_warnings(module, &facts, schema));
     }

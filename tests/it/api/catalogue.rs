@@ -767,7 +767,11 @@ async fn inline_code_that_is_no_hcl_is_refused_with_its_line() {
 async fn what_the_code_does_not_bear_out_is_a_warning() {
     let api = Api::new().await;
     let schema = json!({"type": "object", "required": ["host"]});
-    api.make("/resource-types", json!({"id": "db", "output_schema": schema})).await;
+    api.make(
+        "/resource-types",
+        json!({"id": "db", "output_schema": schema}),
+    )
+    .await;
     let body = json!({
         "id": "small", "resource_type": "db", "module_source": "inline",
         "module_source_code": "variable \"size\" {}\nvariable \"name\" {}\n",

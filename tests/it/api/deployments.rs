@@ -445,7 +445,8 @@ async fn two_deployments_of_an_environment_are_compared_and_of_different_ones_re
     let api = shop().await;
     let first = api.make("/deployments", deploy()).await;
     let first = first["id"].as_str().expect("id");
-    api.post(&format!("/deployments/{first}/actions/cancel"), json!({})).await;
+    api.post(&format!("/deployments/{first}/actions/cancel"), json!({}))
+        .await;
     let mut body = deploy();
     body["manifest"]["workloads"]["api"] = json!({});
     let second = api.make("/deployments", body).await;
@@ -460,11 +461,19 @@ async fn two_deployments_of_an_environment_are_compared_and_of_different_ones_re
         );
         assert_eq!(diff["changes"][0]["summary"], json!("workload added"));
         assert_eq!(
-            (&diff["num_added"], &diff["num_changed"], &diff["num_removed"]),
+            (
+                &diff["num_added"],
+                &diff["num_changed"],
+                &diff["num_removed"]
+            ),
             (&json!(1), &json!(0), &json!(0))
         );
     }
-    api.make("/projects/shop/envs", json!({"id": "other", "env_type_id": "dev"})).await;
+    api.make(
+        "/projects/shop/envs",
+        json!({"id": "other", "env_type_id": "dev"}),
+    )
+    .await;
     let mut body = deploy();
     body["env_id"] = json!("other");
     let other = api.make("/deployments", body).await;
