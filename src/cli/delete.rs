@@ -265,6 +265,23 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
     watch(session, &it, &path, &key).await
 }
 
+/// Destroys an environment without asking, and waits.
+pub(crate) async fn environment_now(session: &Session, project: &str, env: &str) -> anyhow::Result<()> {
+    let it = EnvironmentArgs {
+        project: project.to_owned(),
+        env: env.to_owned(),
+        force: false,
+        no_wait: false,
+        delete_rules: false,
+        no_prompt: true,
+        show_logs: false,
+    };
+    match environment(session, it).await? {
+        Exit::OK => Ok(()),
+        _ => Err(anyhow::anyhow!("interrupted; the deletion goes on")),
+    }
+}
+
 /// Says what is at stake.
 async fn describe(
     session: &Session,

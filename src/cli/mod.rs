@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod create;
 mod delete;
+mod demo;
 mod deploy;
 mod exit;
 mod files;
@@ -102,6 +103,7 @@ enum Command {
     #[command(subcommand)]
     Delete(delete::Delete),
     RenderActiveResourceGraph(graph::Render),
+    Demo(demo::Demo),
     /// The image that runs are made of
     #[command(subcommand)]
     RunnerImage(image::RunnerImage),
@@ -131,6 +133,7 @@ impl Command {
             Self::Update(it) => it.run(session).await,
             Self::Delete(it) => it.run(session).await,
             Self::RenderActiveResourceGraph(it) => it.run(session).await,
+            Self::Demo(it) => it.run(session).await,
             Self::RunnerImage(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),

@@ -16,7 +16,7 @@ use super::{Session, print};
 
 pub(crate) use self::carry::carry_out;
 pub(crate) use self::plan::{Options, Plan};
-pub(crate) use self::read::{Entry, Files};
+pub(crate) use self::read::{Entry, Files, read};
 
 /// Make the catalogue what files describe
 ///
@@ -42,7 +42,7 @@ pub(crate) struct Apply {
 impl Apply {
     /// Applies.
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
-        let files = read::read(&self.file)?;
+        let files = read(&self.file)?;
         let options = Options {
             owner: self.owner,
             prune: self.prune,

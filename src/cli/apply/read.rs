@@ -38,6 +38,7 @@ pub(crate) struct Entry {
 }
 
 /// Everything that was read.
+#[derive(Default)]
 pub(crate) struct Files {
     /// Documents, each a text with its own places.
     pub(crate) texts: Vec<SourceText>,

@@ -19,8 +19,8 @@ pub(crate) fn locate(request: &Request, diagnostics: Vec<Diagnostic>) -> Vec<Fou
         .map(|diagnostic| {
             let excerpt = diagnostic
                 .places
-                .first()
-                .and_then(|place| excerpt(request, place, &diagnostic));
+                .iter()
+                .find_map(|place| excerpt(request, place, &diagnostic));
             Found {
                 diagnostic,
                 excerpt,
@@ -49,14 +49,20 @@ fn excerpt(request: &Request, place: &Place, diagnostic: &Diagnostic) -> Option<
     match &place.document {
         Document::Manifest => in_manifest(request, &place.pointer, diagnostic),
         Document::Request => {
-            let number = place
+            let mut rest = place
                 .pointer
                 .strip_prefix("/windlass/operations/")?
-                .split('/')
-                .next()?
-                .parse::<usize>()
-                .ok()?;
-            flag(request.operations.get(number)?)
+                .splitn(3, '/');
+            let operation = request.operations.get(rest.next()?.parse::<usize>().ok()?)?;
+            match operation {
+                // `N/replace/POINTER` is a place of the document itself.
+                Operation::Replace(_) | Operation::Merge(_) => {
+                    rest.next()?;
+                    let inner = rest.next().map_or_else(String::new, |inner| format!("/{inner}"));
+                    in_document(request.texts.first()?, &inner, diagnostic)
+                }
+                _ => flag(operation),
+            }
         }
         Document::File { name } => {
             let text = request.texts.iter().find(|text| text.name == *name)?;

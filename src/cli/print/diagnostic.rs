@@ -68,6 +68,10 @@ pub(crate) fn render(found: &Found, styled: bool) -> String {
         };
     }
     for also in diagnostic.places.iter().skip(1) {
+        // The request's own pointer says nothing that the manifest's does not.
+        if matches!(also.document, Document::Request) {
+            continue;
+        }
         let mut words = format!("see also {}", where_in(&also.document, &also.pointer));
         if let (Some(file), Some(line)) = (&also.file, also.line) {
             words.push_str(&format!(" ({file}:{line})"));
