@@ -266,7 +266,11 @@ async fn environment(session: &Session, it: EnvironmentArgs) -> anyhow::Result<E
 }
 
 /// Destroys an environment without asking, and waits.
-pub(crate) async fn environment_now(session: &Session, project: &str, env: &str) -> anyhow::Result<()> {
+pub(crate) async fn environment_now(
+    session: &Session,
+    project: &str,
+    env: &str,
+) -> anyhow::Result<()> {
     let it = EnvironmentArgs {
         project: project.to_owned(),
         env: env.to_owned(),

@@ -67,7 +67,10 @@ impl Demo {
         let home = home(session);
         refuse_to_meddle(session).await?;
         extract(&home)?;
-        print::say(print::paint(print::BOLD, "1. The platform team says what there is"));
+        print::say(print::paint(
+            print::BOLD,
+            "1. The platform team says what there is",
+        ));
         print::say(format!(
             "   windlass apply -f {0}/modules -f {0}/examples/shop/platform",
             home.display()
@@ -90,7 +93,8 @@ impl Demo {
             chosen.push((env.to_owned(), graph, values));
         }
         let page = home.join("demo.html");
-        let manifest = std::fs::read_to_string(manifest(&home)).context("could not read the manifest")?;
+        let manifest =
+            std::fs::read_to_string(manifest(&home)).context("could not read the manifest")?;
         let html = page::demo(&words, &manifest, &shown, &next_steps(&home, &runner))
             .context("could not render the page")?;
         files::write_private(&page, html.as_bytes())
@@ -113,7 +117,10 @@ fn manifest(home: &Path) -> PathBuf {
 }
 
 /// Docker where the daemon answers, else a child process, said aloud; and an engine either way.
-async fn choose_runner(session: &Session, wanted: Option<String>) -> anyhow::Result<(String, String)> {
+async fn choose_runner(
+    session: &Session,
+    wanted: Option<String>,
+) -> anyhow::Result<(String, String)> {
     let engines = &session.settings.file.engines;
     let engine = host::engine(None, engines).map_err(image::launch)?;
     let probed = match wanted.as_deref() {
@@ -172,7 +179,8 @@ fn extract(home: &Path) -> anyhow::Result<()> {
         if let Some(parent) = to.parent() {
             files::private_dir(parent)?;
         }
-        files::write_private(&to, bytes).with_context(|| format!("could not write `{}`", to.display()))
+        files::write_private(&to, bytes)
+            .with_context(|| format!("could not write `{}`", to.display()))
     };
     for path in Modules::iter() {
         if let Some(file) = Modules::get(&path) {
@@ -189,8 +197,8 @@ fn extract(home: &Path) -> anyhow::Result<()> {
 
 /// Applies modules and platform.
 async fn set_up(session: &Session, home: &Path) -> anyhow::Result<()> {
-    let places = ["modules", "examples/shop/platform"]
-        .map(|place| home.join(place).display().to_string());
+    let places =
+        ["modules", "examples/shop/platform"].map(|place| home.join(place).display().to_string());
     let read = apply::read(&places)?;
     let options = Options {
         owner: Some(OWNER.to_owned()),
@@ -237,7 +245,10 @@ async fn deploy(
         End::Detached => {
             return Err(Advised::new(
                 "interrupted; the deployment goes on",
-                [format!("windlass logs {id} --follow"), "windlass demo --destroy".to_owned()],
+                [
+                    format!("windlass logs {id} --follow"),
+                    "windlass demo --destroy".to_owned(),
+                ],
             )
             .into());
         }
@@ -249,7 +260,13 @@ async fn deploy(
     };
     let ciphertext = sealed::sealed_outputs(client, &id).await?;
     let graph: DeploymentGraph = client.get(&format!("deployments/{id}/graph")).await?;
-    let mut shown = DemoEnvironment::new(env, &format!("{PROJECT}/{env}"), &graph.graph, &graph.diff, &ciphertext);
+    let mut shown = DemoEnvironment::new(
+        env,
+        &format!("{PROJECT}/{env}"),
+        &graph.graph,
+        &graph.diff,
+        &ciphertext,
+    );
     shown.environment_type = format!("environment type {}", environment.env_type_id);
     shown.outcome = over
         .deployment
@@ -299,13 +316,19 @@ fn summary(
     titles.extend(chosen.iter().map(|(env, _, _)| env.as_str()));
     print::data(&format!(
         "\n{}\n{}",
-        print::paint(print::BOLD, "One manifest, and what each environment made of it:"),
+        print::paint(
+            print::BOLD,
+            "One manifest, and what each environment made of it:"
+        ),
         print::table::lines(&titles, &rows)
     ))?;
     for (env, _, values) in chosen {
         print::data(&format!(
             "{}\n{}",
-            print::paint(print::BOLD, format!("Outputs of {env}, opened with the key on this machine:")),
+            print::paint(
+                print::BOLD,
+                format!("Outputs of {env}, opened with the key on this machine:")
+            ),
             indented(&print::value::yaml(values))
         ))?;
     }
@@ -336,17 +359,24 @@ fn next_steps(home: &Path, runner: &str) -> Vec<Step> {
     vec![
         step(
             "Look before you change something",
-            format!("windlass deploy shop staging {manifest} --set shared.db.params.server_version=18 --dry-run"),
+            format!(
+                "windlass deploy shop staging {manifest} --set shared.db.params.server_version=18 --dry-run"
+            ),
         ),
         step(
             "Change it",
-            format!("windlass deploy shop staging {manifest} --set shared.db.params.server_version=18 --runner {runner}"),
+            format!(
+                "windlass deploy shop staging {manifest} --set shared.db.params.server_version=18 --runner {runner}"
+            ),
         ),
         step(
             "Bring what runs in staging to live",
             format!("windlass deploy shop live environment://staging --runner {runner}"),
         ),
-        step("See what happened, and the whole log of it", "windlass get deployments shop live".to_owned()),
+        step(
+            "See what happened, and the whole log of it",
+            "windlass get deployments shop live".to_owned(),
+        ),
         step("Clean up", "windlass demo --destroy".to_owned()),
     ]
 }
@@ -374,10 +404,14 @@ async fn destroy(session: &Session) -> anyhow::Result<Exit> {
     match std::fs::remove_dir_all(&home) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("could not remove `{}`", home.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("could not remove `{}`", home.display()));
+        }
     }
     wait_for_worker(session).await?;
-    print::success("The demo is gone. The runner image stays; `docker image ls windlass-runner` shows it.");
+    print::success(
+        "The demo is gone. The runner image stays; `docker image ls windlass-runner` shows it.",
+    );
     Ok(Exit::OK)
 }
 
@@ -394,7 +428,9 @@ async fn wait_for_worker(session: &Session) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     drop(progress);
-    print::note("A worker still runs: it has other work, or a container stands by for the next deployment.");
+    print::note(
+        "A worker still runs: it has other work, or a container stands by for the next deployment.",
+    );
     Ok(())
 }
 

@@ -53,12 +53,16 @@ fn excerpt(request: &Request, place: &Place, diagnostic: &Diagnostic) -> Option<
                 .pointer
                 .strip_prefix("/windlass/operations/")?
                 .splitn(3, '/');
-            let operation = request.operations.get(rest.next()?.parse::<usize>().ok()?)?;
+            let operation = request
+                .operations
+                .get(rest.next()?.parse::<usize>().ok()?)?;
             match operation {
                 // `N/replace/POINTER` is a place of the document itself.
                 Operation::Replace(_) | Operation::Merge(_) => {
                     rest.next()?;
-                    let inner = rest.next().map_or_else(String::new, |inner| format!("/{inner}"));
+                    let inner = rest
+                        .next()
+                        .map_or_else(String::new, |inner| format!("/{inner}"));
                     in_document(request.texts.first()?, &inner, diagnostic)
                 }
                 _ => flag(operation),
