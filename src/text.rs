@@ -235,9 +235,13 @@ fn options(limits: Limits) -> serde_yaml::Options {
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
         with_snippet: false,
+        alias_limits: serde_yaml::alias_limits! {
+            max_total_replayed_events: limits.nodes / 5,
+        },
         budget: serde_yaml::budget! {
             max_nodes: limits.nodes,
             max_events: limits.nodes.saturating_mul(2),
+            max_recorded_anchor_events: limits.nodes / 5,
             max_depth: limits.depth,
             flow_nesting_limit: limits.depth,
             max_inclusion_depth: 0,
@@ -293,9 +297,11 @@ fn plain_message(error: &serde_yaml::Error) -> String {
 fn classify(said: &str, limits: Limits) -> (&'static str, String) {
     let lower = said.to_lowercase();
     if lower.contains("duplicate") {
+        let key = said.split_once(": ").map_or(said, |(_, rest)| rest);
+        let key = key.split(", set ").next().unwrap_or(key);
         (
             "Duplicate key",
-            format!("{}. Rename or remove one of the two.", sentence(said)),
+            format!("`{key}` is there twice. Rename or remove one of the two."),
         )
     } else if lower.contains("depth") || lower.contains("nesting") || lower.contains("recursion") {
         (
@@ -306,8 +312,8 @@ fn classify(said: &str, limits: Limits) -> (&'static str, String) {
         (
             "Document too complex",
             format!(
-                "{}. Anchors and aliases count each time they are used; write less of them.",
-                sentence(said)
+                "It unfolds to more than the {} values that are read. Anchors and aliases count each time they are used; write less of them.",
+                limits.nodes
             ),
         )
     } else {

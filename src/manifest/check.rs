@@ -252,6 +252,7 @@ impl Found {
             ),
         };
         if type_name.as_deref() == Some(WORKLOAD_TYPE) {
+            self.is_whole = false;
             self.error(
                 "Reserved resource type",
                 "The type `workload` stands for the workloads themselves and cannot be asked for. Choose another type.".into(),

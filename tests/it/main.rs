@@ -5,7 +5,9 @@
 
 mod api;
 mod bad_input;
+mod compile;
 mod e2e;
+mod escape;
 mod fresh;
 mod inside;
 mod kills;

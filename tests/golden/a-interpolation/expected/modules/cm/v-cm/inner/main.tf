@@ -1,0 +1,7 @@
+variable "data" {
+  type = map(string)
+}
+
+resource "terraform_data" "this" {
+  input = var.data
+}

@@ -1,0 +1,8 @@
+variable "data" {
+  type = map(string)
+}
+
+module "inner" {
+  source = "./inner"
+  data   = var.data
+}
