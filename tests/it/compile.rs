@@ -130,7 +130,11 @@ fn bad_manifests_are_answered_whole_with_places_and_advice() {
         .collect();
     names.sort();
     for path in names {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         if name == "catalogue.yaml" || !name.ends_with(".yaml") {
             continue;
         }

@@ -126,7 +126,10 @@ fn every_text_survives(with: Engine) {
     for (number, text) in texts.iter().enumerate() {
         if number < 20 || number > 700 {
             resources.insert(format!("p{number}"), echo(json!(written(text))));
-            outputs.insert(format!("P{number}"), json!(format!("${{resources.p{number}.outputs.value}}")));
+            outputs.insert(
+                format!("P{number}"),
+                json!(format!("${{resources.p{number}.outputs.value}}")),
+            );
             wanted.insert(format!("P{number}"), text.clone());
         }
         let text_in = written(text);
@@ -138,12 +141,18 @@ fn every_text_survives(with: Engine) {
             json!(format!("{text_in}{reference}{text_in}{reference}")),
         );
         wanted.insert(format!("M{number}"), format!("{text}REF{text}REF"));
-        outputs.insert(format!("C{number}"), json!(format!("{text_in}${{context.env_id}}")));
+        outputs.insert(
+            format!("C{number}"),
+            json!(format!("{text_in}${{context.env_id}}")),
+        );
         wanted.insert(format!("C{number}"), format!("{text}dev"));
     }
     outputs.insert("LIST".into(), json!("${resources.list.outputs.value}"));
     outputs.insert("KEYS".into(), json!("${resources.keys.outputs.value}"));
-    outputs.insert("DEEP".into(), json!("${resources.deep.outputs.value.a[0].b}"));
+    outputs.insert(
+        "DEEP".into(),
+        json!("${resources.deep.outputs.value.a[0].b}"),
+    );
     let manifest = json!({"workloads": {"all": {"resources": resources, "outputs": outputs}}});
     let files = compile_text(
         // YAML, unlike JSON, wants this one escaped.
@@ -205,7 +214,8 @@ fn stubbed(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     let mut in_provider = false;
     for line in main.lines() {
         in_provider = (in_provider && line != "}") || line.starts_with("provider ");
-        let is_configuration = in_provider && line != "}" && !line.starts_with("provider ") && !line.contains("alias");
+        let is_configuration =
+            in_provider && line != "}" && !line.starts_with("provider ") && !line.contains("alias");
         if is_configuration || line.trim_start().starts_with("version") {
             continue;
         }
@@ -237,7 +247,11 @@ fn goldens_are_valid(with: Engine) {
         let plain = lay_out(&files);
         engine(with, plain.path(), &["fmt", "-check", "-diff", "main.tf"]);
         let stubbed = lay_out(&stubbed(files));
-        engine(with, stubbed.path(), &["init", "-backend=false", "-input=false", "-no-color"]);
+        engine(
+            with,
+            stubbed.path(),
+            &["init", "-backend=false", "-input=false", "-no-color"],
+        );
         engine(with, stubbed.path(), &["validate", "-no-color"]);
     }
 }
