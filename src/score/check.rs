@@ -75,10 +75,7 @@ const PROBE: Shape = Shape::Object(
                     may("host", SOME_TEXT),
                     may(
                         "scheme",
-                        Shape::Text(
-                            |text| matches!(text, "HTTP" | "HTTPS"),
-                            "`HTTP` or `HTTPS`",
-                        ),
+                        Shape::Text(|text| matches!(text, "HTTP" | "HTTPS"), "`HTTP` or `HTTPS`"),
                     ),
                     must("path", ANY_TEXT),
                     must("port", PORT),
@@ -442,10 +439,12 @@ fn is_annotation(text: &str) -> bool {
 
 /// Digits, maybe a fraction, maybe a unit; zero only as `0.…`.
 fn is_memory(text: &str) -> bool {
-    let number = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "K", "M", "G", "T", "P", "E"]
-        .iter()
-        .find_map(|unit| text.strip_suffix(unit))
-        .unwrap_or(text);
+    let number = [
+        "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "K", "M", "G", "T", "P", "E",
+    ]
+    .iter()
+    .find_map(|unit| text.strip_suffix(unit))
+    .unwrap_or(text);
     match number.split_once('.') {
         Some((whole, part)) => digits(part) && (whole == "0" || is_whole(whole)),
         None => is_whole(number),

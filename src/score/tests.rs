@@ -7,7 +7,8 @@ use crate::manifest::edit::Operation;
 use crate::model::Diagnostic;
 use crate::text::{Document, Limits, read};
 
-const SMALL: &str = "apiVersion: score.dev/v1b1\nmetadata: {name: web}\ncontainers:\n  main: {image: nginx}\n";
+const SMALL: &str =
+    "apiVersion: score.dev/v1b1\nmetadata: {name: web}\ncontainers:\n  main: {image: nginx}\n";
 
 fn document(text: &str) -> Document {
     read("score.yaml", text.as_bytes(), Limits::DEFAULT).expect("the text is YAML")
@@ -256,7 +257,10 @@ containers:
 
 #[test]
 fn a_file_that_cannot_be_read_is_named_at_its_place() {
-    let text = SMALL.replace("{image: nginx}", "{image: nginx, files: {/a: {source: no.txt}}}");
+    let text = SMALL.replace(
+        "{image: nginx}",
+        "{image: nginx, files: {/a: {source: no.txt}}}",
+    );
     let options = Options {
         files: [((0, "no.txt".to_owned()), Err("no such file".to_owned()))].into(),
         ..Options::default()

@@ -137,7 +137,11 @@ impl Scope<'_> {
                 Some(near) => format!("Did you mean `{near}`?"),
                 None => format!("Known are {}.", ticked(known())),
             };
-            format!("`${{{}}}`: there is no `{}` in the metadata. {hint}", short(reference), short(key))
+            format!(
+                "`${{{}}}`: there is no `{}` in the metadata. {hint}",
+                short(reference),
+                short(key)
+            )
         };
         let mut value = self
             .metadata
