@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::offer::{Keep, Offer, Sources};
 use super::{Error, Service, compile, runners};
 use crate::catalog::Catalogue;
-use crate::graph::ResourceGraph;
+use crate::graph::{self, ResourceGraph};
 use crate::hcl::LOCK_FILE;
 use crate::model::Diagnostic;
 use crate::model::phase::{Mode, Outcome, Phase};
@@ -216,7 +216,7 @@ fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
     Ok(Plan {
         manifest: previous.manifest.clone(),
         graph: previous.graph.clone(),
-        diff: all_removed(&previous.view),
+        diff: graph::removal(&previous.graph),
         view: previous.view.clone(),
         metrics: Metrics::default(),
         bundle,
@@ -225,27 +225,12 @@ fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// The difference between a graph and nothing.
-fn all_removed(view: &Graph) -> Diff {
-    let changes: Vec<_> = view
-        .nodes
-        .iter()
-        .map(|node| crate::wire::deployments::Change {
-            id: node.id.clone(),
-            resource: node.key.short(),
-            kind: "removed".to_owned(),
-            summary: match (&node.module_id, &node.module_version) {
-                (Some(module), Some(version)) => {
-                    format!("remove resource using module {module}@{version}")
-                }
-                _ => "workload removed".to_owned(),
-            },
-        })
-        .collect();
-    Diff {
-        num_removed: changes.len() as u64,
-        changes,
-        ..Diff::default()
+/// The difference between two deployments; absent ones have nothing.
+pub(super) fn difference(before: Option<&Baseline>, after: Option<&Baseline>) -> Diff {
+    match (before, after) {
+        (before, Some(after)) => graph::diff(before.map(|before| &before.graph), &after.graph),
+        (Some(before), None) => graph::removal(&before.graph),
+        (None, None) => Diff::default(),
     }
 }
 

@@ -324,3 +324,15 @@ pub(crate) async fn table_counts(
     }
     Ok(counts)
 }
+
+/// Runs any statement, for tests that damage what is stored.
+#[cfg(test)]
+pub(crate) async fn execute(
+    connection: &mut SqliteConnection,
+    sql: String,
+) -> Result<(), StoreError> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -128,8 +128,8 @@ async fn a_failed_destroy_is_told_and_can_be_tried_again() {
 #[tokio::test]
 async fn a_deletion_waits_for_what_runs_and_cancels_what_waits() {
     let world = World::new().await;
-    world.accepted(merge("dev", workload("a"))).await;
-    let waiting = world.accepted(merge("dev", workload("b"))).await;
+    world.accepted(merge("dev", workload("wa"))).await;
+    let waiting = world.accepted(merge("dev", workload("wb"))).await;
     let running = world.claim().await;
     world.start(&running).await;
     world.delete(Delete::default()).await;

@@ -89,9 +89,9 @@ async fn a_busy_environment_refuses_unless_queueing_is_asked_for() {
 #[tokio::test]
 async fn one_environment_never_has_two_runs_and_others_do_not_wait_for_it() {
     let world = World::new().await;
-    world.accepted(merge("dev", workload("a"))).await;
-    world.accepted(merge("dev", workload("b"))).await;
-    world.accepted(merge("qa", workload("c"))).await;
+    world.accepted(merge("dev", workload("wa"))).await;
+    world.accepted(merge("dev", workload("wb"))).await;
+    world.accepted(merge("qa", workload("wc"))).await;
     let (one, other) = (world.claim().await, world.claim().await);
     assert_ne!(one.env_uuid, other.env_uuid);
     assert!(world.nothing_to_claim().await);
@@ -212,8 +212,8 @@ async fn what_never_began_is_not_what_the_next_is_compared_with() {
 #[tokio::test]
 async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked() {
     let world = World::new().await;
-    let first = world.accepted(merge("dev", workload("a"))).await;
-    let second = world.accepted(merge("dev", workload("b"))).await;
+    let first = world.accepted(merge("dev", workload("wa"))).await;
+    let second = world.accepted(merge("dev", workload("wb"))).await;
     world
         .service
         .cancel(ORG, &second.id)
@@ -229,7 +229,7 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked() {
     assert!(
         world
             .desk
-            .cancelled(&[assignment.key.clone()])
+            .cancelled(std::slice::from_ref(&assignment.key))
             .await
             .expect("asks")
             .is_empty()
@@ -238,7 +238,7 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked() {
     assert_eq!(
         world
             .desk
-            .cancelled(&[assignment.key.clone()])
+            .cancelled(std::slice::from_ref(&assignment.key))
             .await
             .expect("asks"),
         [assignment.key]

@@ -1,13 +1,17 @@
 use super::*;
 
 impl World {
-    /// A module and its rules leave the catalogue.
+    /// A module leaves the catalogue with its rules and all its versions, although it is in use.
     pub(super) async fn module_leaves(&self, id: &str) {
-        self.service
-            .store
-            .module_delete(ORG, id)
+        let mut writing = self.service.store.writing().await.expect("writes");
+        let sql = format!(
+            "DELETE FROM module_rules WHERE module_id = '{id}'; DELETE FROM modules WHERE id = '{id}'; \
+             DELETE FROM module_versions WHERE module_id = '{id}'"
+        );
+        crate::store::execute(&mut writing, sql)
             .await
             .expect("leaves");
+        writing.commit().await.expect("commits");
     }
 }
 
