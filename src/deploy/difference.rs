@@ -1,9 +1,10 @@
 //! What changes between two deployments of one environment, whenever they were.
 
 use super::read::{STATE_CHANGING, required};
-use super::{Error, Service};
+use super::{Error, Service, show};
 use crate::graph::{self, ResourceGraph};
 use crate::model::diag::Document;
+use crate::model::phase::{Mode, Outcome};
 use crate::model::{Diagnostic, Place};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::rows;
@@ -53,6 +54,8 @@ impl Service {
             .await?
             .ok_or_else(|| Error::NotFound(format!("deployment '{id}' has no graph")))?;
         let before: Option<ResourceGraph> = match &from {
+            // The graph of a destroy lists what was destroyed.
+            Some(from) if show::outcome(&from.phase) == Some(Outcome::Destroyed) => None,
             Some(from) => {
                 self.store
                     .document(&mut reading, &from.id, Kind::Graph)
@@ -60,7 +63,10 @@ impl Service {
             }
             None => None,
         };
-        let mut diff = graph::diff(before.as_ref(), &after);
+        let mut diff = match to.mode {
+            Mode::Destroy => graph::removal(&after),
+            _ => graph::diff(before.as_ref(), &after),
+        };
         diff.from_deployment_id = from.map(|from| from.id);
         diff.to_deployment_id = Some(to.id);
         Ok(diff)

@@ -225,15 +225,6 @@ fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// The difference between two deployments; absent ones have nothing.
-pub(super) fn difference(before: Option<&Baseline>, after: Option<&Baseline>) -> Diff {
-    match (before, after) {
-        (before, Some(after)) => graph::diff(before.map(|before| &before.graph), &after.graph),
-        (Some(before), None) => graph::removal(&before.graph),
-        (None, None) => Diff::default(),
-    }
-}
-
 /// One call of the compiler.
 fn compiled(offer: &Offer, ask: &Ask<'_>, sources: &Sources) -> Result<Plan, Error> {
     let catalogue = Catalogue::select(

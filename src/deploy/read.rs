@@ -238,56 +238,6 @@ impl Service {
         })
     }
 
-    /// The difference from another deployment of the same environment to this one. Without `from`: from the newest
-    /// earlier one that may have changed the state, or from nothing.
-    pub(crate) async fn diff(
-        &self,
-        org: &str,
-        id: &str,
-        from: Option<&str>,
-    ) -> Result<Diff, Error> {
-        let mut reading = self.store.reading().await?;
-        let row = required(&mut reading, org, id).await?;
-        let from = match from {
-            Some(from) => {
-                let other = rows::find(&mut reading, org, from)
-                    .await?
-                    // v1 names the deployment of the path here, whichever is missing.
-                    .ok_or_else(|| Error::NotFound(format!("deployment '{id}' not found")))?;
-                if other.env_uuid != row.env_uuid {
-                    return Err(Error::Invalid(vec![
-                        Diagnostic::error(
-                            "Different environments",
-                            format!("`{from}` is a deployment of another environment. Name one of the same."),
-                            Place::at(diag::Document::Request, "/fromDeploymentId"),
-                        )
-                        .v1("the deployments must be in the same environment"),
-                    ]));
-                }
-                Some(other)
-            }
-            None => {
-                let wanted = rows::Wanted {
-                    env_uuid: Some(row.env_uuid.clone()),
-                    modes: STATE_CHANGING.to_vec(),
-                    before: Some(row.sequence),
-                    limit: Some(1),
-                    ..rows::Wanted::default()
-                };
-                rows::list(&mut reading, org, &wanted).await?.pop()
-            }
-        };
-        let after = self.baseline(&mut reading, id).await?;
-        let before = match &from {
-            Some(from) => self.state_baseline(&mut reading, Some(&from.id)).await?,
-            None => None,
-        };
-        let mut diff = super::plan::difference(before.as_ref(), after.as_ref());
-        diff.from_deployment_id = from.map(|from| from.id);
-        diff.to_deployment_id = Some(row.id);
-        Ok(diff)
-    }
-
     /// The nodes of a deployment's graph that are meant to stay.
     pub(crate) async fn resources(&self, org: &str, id: &str) -> Result<Vec<ActiveNode>, Error> {
         let mut reading = self.store.reading().await?;
