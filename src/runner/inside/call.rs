@@ -105,6 +105,7 @@ impl Run<'_> {
         };
         let mut deadline = began + limits.deadline;
         let mut applying = false;
+        let (mut split_out, mut split_err) = (Vec::new(), Vec::new());
         if self.stop {
             interrupt(pid, &mut rung);
         }
@@ -118,12 +119,13 @@ impl Run<'_> {
                     }
                 }
                 Ok(Word::Engine(from, said)) if from == number => match said {
-                    Said::Out(bytes) => self.hear(ear, &bytes),
+                    Said::Out(bytes) => self.hear(ear, &bytes, &mut split_out),
                     Said::Err(bytes) => {
                         if let Ear::Stream(heard) = ear {
                             heard.error_bytes(&bytes);
                         }
-                        self.log.text(self.spool, Level::Info, &bytes);
+                        let text = whole_characters(&mut split_err, &bytes);
+                        self.log.text(self.spool, Level::Info, &text);
                     }
                     Said::End => ends += 1,
                     Said::Exited(how) => {
@@ -163,6 +165,9 @@ impl Run<'_> {
             self.log.tick(self.spool, now);
             self.spool.flush();
         }
+        for rest in [split_out, split_err] {
+            self.log.text(self.spool, Level::Info, &rest);
+        }
         if let Ear::Stream(heard) = ear {
             let mut desk = Desk {
                 spool: self.spool,
@@ -186,7 +191,7 @@ impl Run<'_> {
         Ok(called)
     }
 
-    fn hear(&mut self, ear: &mut Ear, bytes: &[u8]) {
+    fn hear(&mut self, ear: &mut Ear, bytes: &[u8], split: &mut Vec<u8>) {
         match ear {
             Ear::Stream(heard) => {
                 let mut desk = Desk {
@@ -202,7 +207,10 @@ impl Run<'_> {
                     document.extend_from_slice(bytes);
                 }
             }
-            Ear::Text => self.log.text(self.spool, Level::Info, bytes),
+            Ear::Text => {
+                let text = whole_characters(split, bytes);
+                self.log.text(self.spool, Level::Info, &text);
+            }
         }
     }
 
@@ -229,6 +237,23 @@ impl Run<'_> {
             .unwrap_or(Duration::from_secs(1))
             .min(Duration::from_secs(1))
     }
+}
+
+/// Joins what was held back with `bytes`, and holds back a character that is not whole yet: a read may end anywhere.
+fn whole_characters(held: &mut Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    let mut text = std::mem::take(held);
+    text.extend_from_slice(bytes);
+    let from = text.len().saturating_sub(3);
+    let begins = text[from..]
+        .iter()
+        .rposition(|byte| *byte >= 0b1100_0000)
+        .map(|at| from + at);
+    if let Some(begins) = begins
+        && std::str::from_utf8(&text[begins..]).is_err_and(|error| error.error_len().is_none())
+    {
+        *held = text.split_off(begins);
+    }
+    text
 }
 
 fn interrupt(pid: Pid, rung: &mut Rung) {
@@ -266,4 +291,27 @@ pub(crate) fn end_running(patience: Duration) {
         std::thread::sleep(Duration::from_millis(50));
     }
     child::end_leftovers(DRAIN);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_characters;
+
+    #[test]
+    fn characters_survive_reads_that_end_in_their_middle() {
+        let text = "plan — ünïcode ─ 🦀 end";
+        for size in 1..9 {
+            let mut held = Vec::new();
+            let mut out = String::new();
+            for chunk in text.as_bytes().chunks(size) {
+                out.push_str(&String::from_utf8_lossy(&whole_characters(
+                    &mut held, chunk,
+                )));
+            }
+            out.push_str(&String::from_utf8_lossy(&held));
+            assert_eq!(out, text, "in pieces of {size}");
+        }
+        let mut held = Vec::new();
+        assert_eq!(whole_characters(&mut held, b"a\xff\xc3b"), b"a\xff\xc3b");
+    }
 }

@@ -42,14 +42,10 @@ impl Place {
         let spool = std::path::absolute(spool)?;
         let mut tmp = spool.join("tmp");
         if tmp.as_os_str().len() > MAX_TMP {
-            let tail: String = job
-                .run
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .rev()
-                .take(12)
-                .collect();
-            tmp = PathBuf::from(format!("/tmp/windlass-{tail}-{}", job.attempt));
+            tmp = tempfile::Builder::new()
+                .prefix("windlass-")
+                .tempdir_in("/tmp")?
+                .keep();
         }
         let place = Self {
             work: spool.join("work"),
