@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod cli;
 mod compile;
 mod e2e;
 mod escape;
