@@ -4,6 +4,7 @@
 //! Why a process of its own: a command may be killed at any instant, and a deployment must not care.
 
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
@@ -115,7 +116,8 @@ pub(crate) fn ensure_worker(local: &Local, settings: &Settings) -> anyhow::Resul
         .try_clone()
         .context("could not duplicate the worker's log")?;
     let program = std::env::current_exe().context("could not find this program itself")?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg("work")
         .arg("--detached")
         .arg("--data-dir")
@@ -123,8 +125,20 @@ pub(crate) fn ensure_worker(local: &Local, settings: &Settings) -> anyhow::Resul
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log)
-        .stderr(again)
+        .stderr(again);
+    // It starts in another directory, so that it holds none.
+    command.env("WINDLASS_CONFIG_FILE", absolute(&settings.config_file));
+    for name in ["WINDLASS_MIRROR", "WINDLASS_KEYRING_FILE"] {
+        if let Some(path) = std::env::var_os(name) {
+            command.env(name, absolute(Path::new(&path)));
+        }
+    }
+    command
         .spawn()
         .context("could not start the worker; the deployment waits until a command can")?;
     Ok(())
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -25,6 +25,7 @@ mod logs;
 mod outputs;
 mod print;
 mod rollback;
+mod score;
 mod sealed;
 mod settings;
 mod work;
@@ -89,6 +90,9 @@ enum Command {
     Apply(apply::Apply),
     Deploy(Box<deploy::Deploy>),
     Rollback(Box<rollback::Rollback>),
+    /// Deploy Score files
+    #[command(subcommand)]
+    Score(score::Score),
     Logs(logs::Logs),
     /// Show an object, a list, a graph, outputs
     #[command(subcommand)]
@@ -127,6 +131,7 @@ impl Command {
             Self::Apply(it) => it.run(session).await,
             Self::Deploy(it) => it.run(session).await,
             Self::Rollback(it) => it.run(session).await,
+            Self::Score(it) => it.run(session).await,
             Self::Logs(it) => it.run(session).await,
             Self::Get(it) => it.run(session).await,
             Self::Create(it) => it.run(session).await,
@@ -382,6 +387,7 @@ mod tests {
             "deploy p e m --plan-only --skip-logs --runner-logs-level debug --runner process --detailed-exitcode --summary markdown",
             "deploy p e m --show-logs --logs-key-file k --no-keep-key -q",
             "rollback p e u --plan-only",
+            "score deploy p e a.yaml b.yaml --default-image x:1 --print-manifest - --no-prompt --plan-only",
             "logs u --key=@f --follow",
             "render-active-resource-graph p e --result - --no-open",
             "completion bash",

@@ -48,6 +48,7 @@ impl Rollback {
             rollback_to: Some(target.id),
             strict: false,
             texts: Vec::new(),
+            score: None,
         };
         deploy::carry_out(session, request, self.run).await
     }

@@ -77,6 +77,10 @@ fn excerpt(request: &Request, place: &Place, diagnostic: &Diagnostic) -> Option<
 }
 
 fn in_manifest(request: &Request, at: &str, diagnostic: &Diagnostic) -> Option<Excerpt> {
+    if let Some(score) = &request.score {
+        let (document, inner) = score.origin(at)?;
+        return in_document(request.texts.get(document)?, &inner, diagnostic);
+    }
     for operation in request.operations.iter().rev() {
         match operation {
             Operation::Set { path, .. } => {
@@ -195,6 +199,7 @@ mod tests {
             rollback_to: None,
             strict: true,
             texts: vec![read_document("m.yaml", TEXT.as_bytes()).expect("parses")],
+            score: None,
         }
     }
 

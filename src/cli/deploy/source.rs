@@ -10,6 +10,7 @@ use crate::cli::Session;
 use crate::cli::exit::{Advised, Findings};
 use crate::cli::{get, print};
 use crate::manifest::edit::Operation;
+use crate::score::Converted;
 use crate::text::{self, Document};
 use crate::wire::deployments::Base;
 
@@ -42,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) strict: bool,
     /// The texts that the user gave, for places in answers.
     pub(crate) texts: Vec<SourceText>,
+    /// Where the operations were made of Score files: knows what came from where.
+    pub(crate) score: Option<Converted>,
 }
 
 /// A text that the user gave, as it was parsed.
@@ -83,6 +86,7 @@ pub(crate) async fn load(
         rollback_to: None,
         strict: false,
         texts: Vec::new(),
+        score: None,
     };
     match parse_source(source)? {
         Source::Text { name, bytes } => {

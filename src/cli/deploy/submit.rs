@@ -273,6 +273,7 @@ mod tests {
             rollback_to: None,
             strict: true,
             texts: Vec::new(),
+            score: None,
         };
         let flags = RunFlags {
             plan_only: true,
