@@ -52,8 +52,9 @@ impl Score {
             .score_files
             .iter()
             .map(|path| {
-                let bytes = std::fs::read(path)
-                    .with_context(|| format!("could not read the Score file `{}`", path.display()))?;
+                let bytes = std::fs::read(path).with_context(|| {
+                    format!("could not read the Score file `{}`", path.display())
+                })?;
                 read_document(&path.display().to_string(), &bytes)
             })
             .collect::<anyhow::Result<Vec<SourceText>>>()?;
@@ -112,7 +113,10 @@ fn located(texts: &[SourceText], found: Vec<crate::model::Diagnostic>) -> Vec<Fo
                 let text = texts.iter().find(|text| text.name == *name)?;
                 place::in_document(text, &place.pointer, &diagnostic)
             });
-            Found { diagnostic, excerpt }
+            Found {
+                diagnostic,
+                excerpt,
+            }
         })
         .collect()
 }
@@ -127,7 +131,11 @@ async fn print_manifest(
     out: Option<Markup>,
 ) -> anyhow::Result<Exit> {
     let base = match get::last_deployment(session, project, env).await? {
-        Some(last) => get::find_deployment(session, &last.id, None).await?.manifest,
+        Some(last) => {
+            get::find_deployment(session, &last.id, None)
+                .await?
+                .manifest
+        }
         None => None,
     }
     .unwrap_or_else(|| json!({"workloads": {}}));
