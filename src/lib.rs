@@ -54,12 +54,6 @@
 //!    stream of `seal`: a fresh key per stream, wrapped to each recipient, a frame at 64 KiB or after 50 ms.
 //! 3. The frame travels as an event to `store`, which keeps bytes.
 //! 4. The client follows the events, fetches new frames, opens them with its own key and prints the line.
-#![allow(
-    dead_code,
-    missing_docs,
-    unused_imports,
-    reason = "while the rooms are being built"
-)]
 
 mod api;
 mod catalog;
