@@ -5,8 +5,6 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::store::objects::organizations::SYSTEM_USER;
-
 /// The user of local mode: shaped like a `UUIDv7` whose kind nibble says "a person".
 const LOCAL_ADMIN: &str = "01900000-0000-7100-8000-000000000001";
 
@@ -17,14 +15,7 @@ pub(crate) struct Caller {
     pub(crate) user: String,
 }
 
-impl Caller {
-    /// The system itself, for what nobody asked for by hand.
-    pub(crate) fn system() -> Self {
-        Self {
-            user: SYSTEM_USER.to_owned(),
-        }
-    }
-}
+impl Caller {}
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;

@@ -51,11 +51,6 @@ impl Refusal {
         Self::new(StatusCode::REQUEST_TIMEOUT, message)
     }
 
-    /// 405.
-    pub(crate) fn method(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
-    }
-
     /// 413.
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
         Self::new(
@@ -154,7 +149,14 @@ impl From<ObjectError> for Refusal {
 impl From<deploy::Error> for Refusal {
     fn from(error: deploy::Error) -> Self {
         match error {
-            deploy::Error::Invalid(diagnostics) => Self::diagnostics(diagnostics),
+            deploy::Error::Invalid(diagnostics) => {
+                let errors_of_graph = deploy::graph_message(&diagnostics);
+                let refusal = Self::diagnostics(diagnostics);
+                Self {
+                    message: errors_of_graph.unwrap_or(refusal.message),
+                    ..refusal
+                }
+            }
             deploy::Error::NotFound(message) => Self::missing(message),
             deploy::Error::Conflict(message) => Self::conflict(message),
             deploy::Error::MissingProviders(providers) => Self::missing_providers(providers),

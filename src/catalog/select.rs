@@ -205,30 +205,6 @@ impl Catalogue {
     pub(crate) fn provider(&self, full_id: &str) -> Option<&Arc<Provider>> {
         self.providers.get(full_id)
     }
-
-    /// All `TYPE.ID` of providers.
-    pub(crate) fn provider_ids(&self) -> impl Iterator<Item = &str> {
-        self.providers.keys().map(String::as_str)
-    }
-
-    /// What can be had in the environment: type, class, id and the module chosen, sorted.
-    pub(crate) fn offers(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, &Selection)> {
-        self.slots.iter().flat_map(|(type_name, classes)| {
-            classes.iter().flat_map(move |(class, bucket)| {
-                let any = bucket.any.iter().map(|slot| (None, slot));
-                let named = bucket
-                    .by_id
-                    .iter()
-                    .map(|(id, slot)| (Some(id.as_str()), slot));
-                any.chain(named).filter_map(move |(id, slot)| match slot {
-                    Slot::Winner(selection) => {
-                        Some((type_name.as_str(), class.as_str(), id, selection))
-                    }
-                    Slot::Tie(_) | Slot::NoModule { .. } => None,
-                })
-            })
-        })
-    }
 }
 
 fn by_full_id(providers: Vec<Provider>) -> BTreeMap<String, Arc<Provider>> {

@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -74,8 +73,6 @@ pub(crate) enum Content {
 /// A successful answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The status.
-    pub(crate) status: u16,
     /// The body.
     pub(crate) body: Bytes,
     what: String,
@@ -133,11 +130,7 @@ impl Client {
             .map_err(|source| unreadable(&what, source))?;
         tracing::debug!(%what, status = status.as_u16(), bytes = body.len(), "answered");
         if status.is_success() {
-            return Ok(Answer {
-                status: status.as_u16(),
-                body,
-                what,
-            });
+            return Ok(Answer { body, what });
         }
         Err(refusal(status, &body).into())
     }
@@ -193,17 +186,6 @@ impl Client {
             Err(error) if error.refused(404).is_some() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// `POST` with JSON.
-    pub(crate) async fn post(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<Answer, CallError> {
-        let json = serde_json::to_value(body).map_err(|source| unreadable(path, source))?;
-        self.call(Method::POST, path, Content::Json(json), &[])
-            .await
     }
 
     /// Every item of a list, page by page.

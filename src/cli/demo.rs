@@ -19,10 +19,9 @@ use super::deploy::{RunFlags, report, source, submit};
 use super::exit::{Advised, Exit};
 use super::keys::KeyStore;
 use super::print::{self, progress::Progress, progress::elapsed};
-use super::{Session, delete, files, get, graph, image, kinds, local, outputs, sealed};
+use super::{Session, delete, files, graph, image, kinds, sealed};
 use crate::runner::{docker, host};
 use crate::ui::page::{self, DemoEnvironment, Step};
-use crate::ui::short;
 use crate::wire::deployments::{DeploymentGraph, DryRun};
 use crate::wire::runners;
 

@@ -64,7 +64,7 @@ impl Service {
     ) -> Result<Created, Error> {
         let slice = self
             .store
-            .catalogue_for(org, &body.project_id, &body.env_id, &[])
+            .catalogue_for(org, &body.project_id, &body.env_id)
             .await
             .map_err(|error| match error {
                 // v1 answers 409 here, never 404.

@@ -28,10 +28,10 @@ mod tests;
 pub(crate) mod worker;
 
 pub(crate) use self::accept::Created;
+pub(crate) use self::compile::graph_message;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
-pub(crate) use self::source::Prepared;
 use crate::store::Store;
 
 /// Settings of the use cases.

@@ -50,14 +50,6 @@ impl StoredBundle {
         }
     }
 
-    /// The files with their contents.
-    pub(super) fn contents(&self) -> Option<BTreeMap<String, Vec<u8>>> {
-        self.files
-            .iter()
-            .map(|(path, content)| Some((path.clone(), BASE64_STANDARD.decode(content).ok()?)))
-            .collect()
-    }
-
     /// One file as text.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         let bytes = BASE64_STANDARD.decode(self.files.get(path)?).ok()?;

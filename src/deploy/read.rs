@@ -1,16 +1,15 @@
 //! Looking at deployments: one, many, their events, sealed streams, graphs and resources.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{Error, Service, show};
-use crate::model::phase::{Mode, Outcome, Phase};
+use crate::model::phase::{Mode, Phase};
 use crate::model::{Diagnostic, Place, diag};
+use crate::store::Reading;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{feed, resources, rows, streams};
-use crate::store::{Reading, StoreError};
 use crate::wire::deployments::{
     ActiveNode, Deployment, DeploymentEvent, DeploymentGraph, Diff, EncryptedOutputs, Graph,
     SealedStream, StreamName,
@@ -287,17 +286,6 @@ impl Service {
             )));
         };
         Ok(resources::list(&mut reading, &newest.env_uuid, project, env).await?)
-    }
-
-    /// Environments that have a resource of this module (and version): project to environments.
-    pub(crate) async fn module_usage(
-        &self,
-        org: &str,
-        module: &str,
-        version: Option<&str>,
-    ) -> Result<BTreeMap<String, Vec<String>>, Error> {
-        let mut reading = self.store.reading().await?;
-        Ok(resources::users_of(&mut reading, org, module, version).await?)
     }
 }
 

@@ -287,7 +287,9 @@ mod tests {
 
     #[test]
     fn one_reader_named_twice_is_one_reader() {
-        let key = crate::seal::Identity::generate().recipient().to_string();
+        let key = crate::seal::key::Identity::generate()
+            .recipient()
+            .to_string();
         let request = DeploymentCreate {
             encrypted_logs_recipient: Some(key.clone()),
             windlass: Some(DeploymentCreateExtras {

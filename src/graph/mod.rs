@@ -157,31 +157,6 @@ impl ResourceGraph {
         )
     }
 
-    /// The module versions in use: id and version, sorted, each once.
-    pub(crate) fn module_versions(&self) -> Vec<(String, String)> {
-        let mut all: Vec<(String, String)> = self
-            .graph
-            .node_weights()
-            .filter_map(|node| node.module.as_ref())
-            .map(|module| (module.id.clone(), module.version_id.clone()))
-            .collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// Names of the workloads, sorted.
-    pub(crate) fn workloads(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .graph
-            .node_weights()
-            .filter(|node| node.key.is_workload() && !node.leaving)
-            .map(|node| node.key.id.as_str())
-            .collect();
-        names.sort_unstable();
-        names
-    }
-
     /// How many nodes are no workloads; leaving ones count.
     pub(crate) fn resource_count(&self) -> usize {
         self.graph

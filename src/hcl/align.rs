@@ -44,9 +44,9 @@ fn flush(group: &mut Vec<(&str, &str)>, out: &mut String) {
 fn halves(line: &str) -> Option<(&str, &str)> {
     let body = line.trim_start();
     let indent = line.len() - body.len();
-    let length = if body.starts_with('"') {
+    let length = if let Some(quoted) = body.strip_prefix('"') {
         let mut is_escaped = false;
-        let end = body[1..].char_indices().find(|(_, letter)| {
+        let end = quoted.char_indices().find(|(_, letter)| {
             let is_end = *letter == '"' && !is_escaped;
             is_escaped = *letter == '\\' && !is_escaped;
             is_end

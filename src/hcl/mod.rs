@@ -16,4 +16,4 @@ mod render;
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
 pub(crate) use self::names::module_label;
-pub(crate) use self::render::{Rendered, Sources, render, resolved};
+pub(crate) use self::render::{Sources, render, resolved};

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::check::{Checked, check, check_whole, kind};
-use crate::model::diag::pointer;
+pub(crate) use self::check::{check_whole, kind};
 
 /// A checked manifest. Maps are sorted by name, as every pass of the compiler walks them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,16 +64,6 @@ impl Manifest {
             root.insert("shared".into(), resources(&self.shared));
         }
         Value::Object(root)
-    }
-
-    /// The pointer of a workload's outputs as the user wrote them.
-    pub(crate) fn outputs_pointer(&self, workload: &str) -> String {
-        let variables = self
-            .workloads
-            .get(workload)
-            .is_some_and(|workload| workload.says_variables);
-        let field = if variables { "variables" } else { "outputs" };
-        pointer(&pointer("/workloads", workload), field)
     }
 }
 

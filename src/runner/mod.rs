@@ -210,14 +210,6 @@ pub(crate) trait Launcher: Send + Sync {
         key: &RunKey,
         handle: &Handle,
     ) -> impl Future<Output = Result<(), LaunchError>> + Send;
-    /// Sends what the spool holds above `after`, without waiting for more; returns the number of the last event there.
-    fn collect(
-        &self,
-        key: &RunKey,
-        handle: &Handle,
-        after: u64,
-        events: &tokio::sync::mpsc::Sender<Vec<Event>>,
-    ) -> impl Future<Output = Result<u64, LaunchError>> + Send;
     /// Removes it with its spool, by force if it still lives. Only after its end is recorded, or when it never began. Idempotent.
     fn remove(
         &self,

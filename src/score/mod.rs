@@ -31,7 +31,7 @@ mod convert;
 mod shape;
 mod text;
 
-pub(crate) use self::convert::{Converted, FileNeeded, Options, convert, files_needed};
+pub(crate) use self::convert::{Converted, Options, convert, files_needed};
 
 #[cfg(test)]
 mod tests;

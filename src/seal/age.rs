@@ -9,6 +9,7 @@ use super::key::{Identity, Recipient};
 
 /// Why an age file could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::enum_variant_names, reason = "each says what the file is not")]
 pub(crate) enum AgeError {
     /// Not an age file, or one whose beginning is missing.
     #[error("this is not an age file")]
@@ -59,6 +60,7 @@ impl<W: Write> Write for AgeFile<W> {
 }
 
 /// Seals `plain` as a whole age file. Needs at least one recipient.
+#[cfg(test)]
 pub(crate) fn seal(recipients: &[Recipient], plain: &[u8]) -> Vec<u8> {
     let mut file =
         AgeFile::new(recipients, Vec::new()).expect("memory takes it, and there is a recipient");

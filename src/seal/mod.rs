@@ -41,9 +41,9 @@ pub(crate) mod key;
 pub(crate) mod ring;
 pub(crate) mod stream;
 
-pub(crate) use self::key::{Identity, KeyError, KeyId, Recipient};
+pub(crate) use self::key::Recipient;
 pub use self::stream::Exercise;
-pub(crate) use self::stream::{OpenError, Opened, Opener, Sealer};
+pub(crate) use self::stream::{OpenError, Sealer};
 
 /// Fills `bytes` from the operating system.
 fn random(bytes: &mut [u8]) {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{Identity, Sealer, age};
+use super::{Sealer, age, key::Identity};
 
 /// Runs a program with `input` and returns its output; fails when the program is missing or unhappy.
 fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {

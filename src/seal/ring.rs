@@ -130,6 +130,7 @@ impl Keyring {
     }
 
     /// Puts a fresh key first; the old ones still open.
+    #[cfg(test)]
     pub(crate) fn rotate(&mut self) {
         self.0.insert(0, Key::fresh());
     }
@@ -184,6 +185,7 @@ impl Keyring {
         Ok(plain)
     }
 
+    #[cfg(test)]
     /// Whether a value is sealed under the key that seals now; one that is not can be sealed again.
     pub(crate) fn is_current(&self, sealed: &[u8]) -> bool {
         split(sealed).is_ok_and(|(head, _)| head[1..9] == self.0[0].id)

@@ -218,11 +218,6 @@ impl Store {
         self.inner.changes.watch()
     }
 
-    /// Waits for the next commit of any process, `max` at most.
-    pub(crate) async fn changed(&self, max: Duration) {
-        self.watch().changed(max).await;
-    }
-
     /// The data directory and what lies in it.
     pub(crate) fn place(&self) -> &Place {
         &self.inner.place

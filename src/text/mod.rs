@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_yaml::Spanned;
 
@@ -178,7 +178,9 @@ pub(crate) fn read_all(
             );
         }
     };
-    let read = || -> Result<Vec<Spanned<Node>>, (String, Option<(usize, usize)>)> {
+    /// What was said, and at which line and column.
+    type Said = (String, Option<(usize, usize)>);
+    let read = || -> Result<Vec<Spanned<Node>>, Said> {
         serde_yaml::from_multiple_with_options(text, options(limits)).map_err(|error| {
             let at = error.location().filter(|at| at.line() > 0);
             let at = at.map(|at| (at.line() as usize, at.column() as usize));
@@ -262,11 +264,6 @@ fn with_deep_stack<T: Send>(read: impl FnOnce() -> T + Send) -> T {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
-}
-
-/// Writes a value as YAML that [`read`] reads back as the same value.
-pub(crate) fn to_yaml(value: &Value) -> String {
-    serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
 fn problem(name: &str, summary: &str, detail: String, at: Option<(usize, usize)>) -> Diagnostic {

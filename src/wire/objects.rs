@@ -318,31 +318,6 @@ pub(crate) struct ModuleExtras {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// `POST /orgs/{o}/modules`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ModuleCreate {
-    pub(crate) id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
-    pub(crate) resource_type: String,
-    pub(crate) module_source: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) module_source_code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) module_params: Option<BTreeMap<String, ModuleParam>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) module_inputs: Option<Map<String, Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) provider_mapping: Option<BTreeMap<String, String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) dependencies: Option<BTreeMap<String, Dependency>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) coprovisioned: Option<Vec<Coprovisioned>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) windlass: Option<ModuleExtras>,
-}
-
 /// `PATCH` of a module: every supplied field replaces the stored one; makes a new version.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,35 +13,6 @@ pub(crate) const LOCAL: &str = "local";
 /// The reserved runner without a container engine.
 pub(crate) const PROCESS: &str = "process";
 
-/// `POST /orgs/{o}/runners`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RunnerCreate {
-    pub(crate) id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
-    /// `{"type": …, …}`.
-    pub(crate) runner_configuration: Map<String, Value>,
-    /// `{"type": …, …}`.
-    pub(crate) state_storage_configuration: Map<String, Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) windlass: Option<ObjectExtras>,
-}
-
-/// `PATCH` of a runner.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RunnerUpdate {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) runner_configuration: Option<Map<String, Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) state_storage_configuration: Option<Map<String, Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) windlass: Option<ObjectExtras>,
-}
-
 /// A runner; in lists both configurations are reduced to their `type`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Runner {

@@ -124,7 +124,7 @@ fn every_text_survives(with: Engine) {
     let mut wanted = BTreeMap::new();
     let reference = "${resources.ref.outputs.value}";
     for (number, text) in texts.iter().enumerate() {
-        if number < 20 || number > 700 {
+        if !(20..=700).contains(&number) {
             resources.insert(format!("p{number}"), echo(json!(written(text))));
             outputs.insert(
                 format!("P{number}"),

@@ -525,7 +525,10 @@ impl Drop for Place {
         if std::thread::panicking() {
             let log = self.data().join("worker.log");
             if let Ok(text) = fs::read_to_string(&log) {
-                eprintln!("--- {}\n{text}", log.display());
+                #[expect(clippy::print_stderr, reason = "what failed should be seen")]
+                {
+                    eprintln!("--- {}\n{text}", log.display());
+                }
             }
         }
         for (pid, _) in self.processes() {

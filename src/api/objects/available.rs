@@ -23,7 +23,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<AvailableResourceType>>, Refusal> {
     let paging = params.paging()?;
     let hidden_too = params.flag("include_non_developer_accessible")?;
-    let slice = app.store.catalogue_for(&org, &project, &env, &[]).await?;
+    let slice = app.store.catalogue_for(&org, &project, &env).await?;
     let mut items = available(slice);
     items.retain(|(accessible, item)| {
         (hidden_too || *accessible) && params.one("type_id").is_none_or(|wanted| wanted == item.id)

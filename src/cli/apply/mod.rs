@@ -15,8 +15,8 @@ use super::exit::{Advised, Exit, Findings};
 use super::{Session, print};
 
 pub(crate) use self::carry::carry_out;
-pub(crate) use self::plan::{Options, Plan};
-pub(crate) use self::read::{Entry, Files, read};
+pub(crate) use self::plan::Options;
+pub(crate) use self::read::{Files, read};
 
 /// Make the catalogue what files describe
 ///

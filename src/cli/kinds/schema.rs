@@ -25,8 +25,6 @@ pub(crate) enum Shape {
     Text,
     /// `true` or `false`.
     Flag,
-    /// Anything.
-    Any,
     /// A map of anything.
     Free,
     /// One of these texts.
@@ -45,7 +43,6 @@ impl Shape {
         match self {
             Self::Text => "a text".into(),
             Self::Flag => "true or false".into(),
-            Self::Any => "anything".into(),
             Self::Free => "a map".into(),
             Self::OneOf(texts) => format!("one of {}", texts.join(", ")),
             Self::Record(fields) => format!(
@@ -145,8 +142,7 @@ fn shape(
         ));
     };
     match (shape_wanted, value) {
-        (Shape::Any, _)
-        | (Shape::Text, Value::String(_))
+        (Shape::Text, Value::String(_))
         | (Shape::Flag, Value::Bool(_))
         | (Shape::Free, Value::Object(_)) => {}
         (Shape::OneOf(texts), Value::String(text)) => {

@@ -182,8 +182,11 @@ fn no_target() -> Diagnostic {
 /// Code of modules, read when it is asked for, each once.
 struct Code<'a> {
     sources: &'a Sources,
-    read: RefCell<HashMap<(String, String), Option<Arc<BTreeSet<String>>>>>,
+    read: RefCell<HashMap<(String, String), Option<Outputs>>>,
 }
+
+/// Names of the outputs that a module's code has.
+type Outputs = Arc<BTreeSet<String>>;
 
 impl<'a> Code<'a> {
     fn new(sources: &'a Sources) -> Self {
@@ -249,26 +252,17 @@ fn position(value: &Value, pointer: &str) -> Vec<usize> {
     way
 }
 
-/// What v1 answers with for these problems: the list of graph errors if there are any, else the first.
-pub(crate) fn v1_message(problems: &[Diagnostic]) -> String {
-    let errors = problems.iter().filter(|problem| problem.is_error());
-    let lines: BTreeSet<&str> = errors
-        .clone()
+/// v1's list of the nodes of a graph that have errors, if there are any.
+pub(crate) fn graph_message(problems: &[Diagnostic]) -> Option<String> {
+    let lines: BTreeSet<&str> = problems
+        .iter()
+        .filter(|problem| problem.is_error())
         .filter_map(|problem| problem.v1.as_deref())
         .filter(|v1| v1.starts_with("type="))
         .flat_map(|v1| v1.split("\n\t"))
         .collect();
-    if !lines.is_empty() {
-        let mut text = format!("graph contains {} errors:", lines.len());
-        for line in lines {
-            text += "\n\t";
-            text += line;
-        }
-        return text + "\n";
-    }
-    errors.clone().next().map_or_else(String::new, |first| {
-        first.v1.clone().unwrap_or_else(|| first.detail.clone())
-    })
+    let head = format!("graph contains {} errors:", lines.len());
+    (!lines.is_empty()).then(|| lines.iter().fold(head, |text, line| text + "\n\t" + line) + "\n")
 }
 
 #[cfg(test)]

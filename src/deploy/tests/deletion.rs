@@ -176,8 +176,12 @@ async fn force_removes_without_destroying_and_stops_what_runs() {
 async fn a_destroy_is_readable_by_whoever_deleted_or_else_by_the_last_readers() {
     let world = World::new().await;
     let (mine, other) = (
-        crate::seal::Identity::generate().recipient().to_string(),
-        crate::seal::Identity::generate().recipient().to_string(),
+        crate::seal::key::Identity::generate()
+            .recipient()
+            .to_string(),
+        crate::seal::key::Identity::generate()
+            .recipient()
+            .to_string(),
     );
     world
         .deploy(DeploymentCreate {

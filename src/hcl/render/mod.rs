@@ -61,8 +61,7 @@ pub(crate) fn render(
     file.outputs();
     let mut files = BTreeMap::new();
     files.insert("main.tf".to_owned(), file.print(backend).into_bytes());
-    file.problems
-        .extend(vendor(graph, sources, &mut files).into_iter());
+    file.problems.extend(vendor(graph, sources, &mut files));
     if let Some(lock) = lock_file {
         files.insert(LOCK_FILE.to_owned(), lock.as_bytes().to_vec());
     }

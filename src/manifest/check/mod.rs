@@ -13,6 +13,7 @@ use crate::model::{Diagnostic, Place, Severity, WORKLOAD_TYPE};
 /// Reads a manifest. `strict` makes unknown keys errors; they are warnings otherwise.
 ///
 /// Warnings come back beside the manifest, or with the errors.
+#[cfg(test)]
 pub(crate) fn check(
     value: &Value,
     strict: bool,

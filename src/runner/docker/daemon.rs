@@ -21,8 +21,6 @@ pub(crate) struct Daemon {
     pub(crate) address: String,
     /// Its own identity.
     pub(crate) id: String,
-    /// Its version.
-    pub(crate) version: String,
     /// Whether it cannot see directories of this host under our own names and owners: it is reached over a network,
     /// or maps users to others.
     pub(crate) elsewhere: bool,
@@ -58,7 +56,6 @@ pub(crate) async fn connect(setting: Option<&str>) -> Result<Daemon, LaunchError
         elsewhere: remapped || !address.starts_with("unix://"),
         docker,
         id: info.id.unwrap_or_default(),
-        version: info.server_version.unwrap_or_default(),
         address,
     })
 }

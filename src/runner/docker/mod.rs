@@ -345,20 +345,6 @@ impl Launcher for DockerLauncher {
         container::terminate(&daemon, container_id(handle)?).await
     }
 
-    async fn collect(
-        &self,
-        _key: &RunKey,
-        handle: &Handle,
-        after: u64,
-        events: &mpsc::Sender<Vec<Event>>,
-    ) -> Result<u64, LaunchError> {
-        let daemon = self.daemon().await?;
-        match spool::read(&daemon, container_id(handle)?, after, events).await? {
-            spool::Reading::Until(last) => Ok(last),
-            spool::Reading::Vanished => Ok(after),
-        }
-    }
-
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {
         let daemon = self.daemon().await?;
         let name = spec::name(key);

@@ -122,8 +122,7 @@ impl Pool {
             {
                 return Ok(());
             }
-            let stale = waiting.extract_if(.., |one| one.env == env).collect();
-            stale
+            waiting.extract_if(.., |one| one.env == env).collect()
         };
         for one in &stale {
             discard(daemon, &one.id).await;

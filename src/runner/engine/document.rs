@@ -1,6 +1,6 @@
 //! Documents of the engine: `output -json`, `show -json PLAN`, and the state file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -250,11 +250,6 @@ impl State {
                 .iter()
                 .any(|attributes| attributes.get(key).is_none_or(|held| held == value)),
         }
-    }
-
-    /// Addresses in it.
-    pub(crate) fn addresses(&self) -> BTreeSet<&str> {
-        self.objects.keys().map(String::as_str).collect()
     }
 }
 

@@ -315,26 +315,6 @@ impl Launcher for ProcessLauncher {
         Ok(())
     }
 
-    async fn collect(
-        &self,
-        key: &RunKey,
-        handle: &Handle,
-        after: u64,
-        events: &Sender<Vec<Event>>,
-    ) -> Result<u64, LaunchError> {
-        process(handle)?;
-        let mut tail = Tail::new(self.spool(key).join(EVENTS), after);
-        loop {
-            let batch = tail.read().map_err(|why| failed("read the spool", &why))?;
-            if batch.is_empty() {
-                return Ok(tail.last());
-            }
-            if events.send(batch).await.is_err() {
-                return Err(error(FailureClass::Internal, "nobody takes the events"));
-            }
-        }
-    }
-
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {
         // Dropping the pipe ends a supervisor that still waits for its job.
         drop(

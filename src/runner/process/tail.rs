@@ -18,7 +18,6 @@ pub(super) struct Tail {
     /// End of the last whole line.
     offset: u64,
     after: u64,
-    last: u64,
 }
 
 #[derive(Deserialize)]
@@ -34,13 +33,7 @@ impl Tail {
             file: None,
             offset: 0,
             after,
-            last: 0,
         }
-    }
-
-    /// Number of the last event in the file, as far as it was read.
-    pub(super) fn last(&self) -> u64 {
-        self.last
     }
 
     /// Returns new events; none when there are none yet.
@@ -76,7 +69,6 @@ impl Tail {
                     continue;
                 }
                 let head: Head = serde_json::from_slice(line).map_err(io::Error::other)?;
-                self.last = head.seq;
                 if head.seq > self.after {
                     found.push(serde_json::from_slice(line).map_err(io::Error::other)?);
                     self.after = head.seq;
@@ -113,7 +105,6 @@ mod tests {
         assert!(tail.read().expect("read").is_empty());
         write!(file, "{}", &third[10..]).expect("written");
         assert_eq!(seqs(tail.read().expect("read")), [3]);
-        assert_eq!(tail.last(), 3);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::carry::{Carried, carry};
 use super::docker::DockerLauncher;
 use super::process::ProcessLauncher;
-use super::{Adoptable, Assignment, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
+use super::{Adoptable, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
 
 /// How often the worker looks for work although nobody said that something changed.
 const LOOK: Duration = Duration::from_secs(1);

@@ -391,16 +391,6 @@ impl Launcher for FakeLauncher {
         Ok(())
     }
 
-    async fn collect(
-        &self,
-        _key: &RunKey,
-        _handle: &Handle,
-        after: u64,
-        _events: &mpsc::Sender<Vec<Event>>,
-    ) -> Result<u64, LaunchError> {
-        Ok(after)
-    }
-
     async fn remove(&self, key: &RunKey, _handle: Option<&Handle>) -> Result<(), LaunchError> {
         self.0.with(|state| {
             let ended = !state.running.contains_key(key);
@@ -454,15 +444,6 @@ impl Launcher for Nothing {
     }
     async fn stop(&self, _key: &RunKey, _handle: &Handle) -> Result<(), LaunchError> {
         Ok(())
-    }
-    async fn collect(
-        &self,
-        _key: &RunKey,
-        _handle: &Handle,
-        after: u64,
-        _events: &mpsc::Sender<Vec<Event>>,
-    ) -> Result<u64, LaunchError> {
-        Ok(after)
     }
     async fn remove(&self, _key: &RunKey, _handle: Option<&Handle>) -> Result<(), LaunchError> {
         Ok(())

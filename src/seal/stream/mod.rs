@@ -7,7 +7,9 @@ use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hpke::{Deserializable, OpModeR, OpModeS, Serializable, kem::X25519HkdfSha256};
 use zeroize::Zeroizing;
 
-use super::key::{Identity, KeyId, Recipient};
+#[cfg(test)]
+use super::key::KeyId;
+use super::key::{Identity, Recipient};
 
 type Aead = hpke::aead::AesGcm256;
 type Kdf = hpke::kdf::HkdfSha256;
@@ -67,9 +69,6 @@ pub(crate) enum OpenError {
     /// A frame behind the final one.
     #[error("frame {0} came after the final frame")]
     AfterEnd(u64),
-    /// The stream stops without its final frame.
-    #[error("the stream was cut off: it stops after frame {0} without a final frame")]
-    Truncated(u64),
 }
 
 /// What is bound into every wrapped key and every frame.
@@ -293,15 +292,6 @@ impl Opener {
             }
         }
     }
-
-    /// Checks that the final frame was opened: without it, bytes at the end may be missing.
-    pub(crate) fn finish(self) -> Result<(), OpenError> {
-        if self.ended {
-            Ok(())
-        } else {
-            Err(OpenError::Truncated(self.next - 1))
-        }
-    }
 }
 
 fn short(len: usize) -> OpenError {
@@ -312,6 +302,7 @@ fn short(len: usize) -> OpenError {
 }
 
 /// The keys that can open a stream, in the order of its header. Needs no key itself.
+#[cfg(test)]
 pub(crate) fn readers(header: &[u8]) -> Result<Vec<KeyId>, OpenError> {
     Ok(entries(header)?
         .map(|entry| {

@@ -116,7 +116,9 @@ pub(crate) async fn find(
     stream: StreamName,
     attempt: Option<u32>,
 ) -> Result<Option<Stream>, StoreError> {
-    let row: Option<(String, i64, Option<Vec<u8>>, i64, i64)> = sqlx::query_as(
+    /// Run, attempt, header, last frame, whether complete.
+    type Row = (String, i64, Option<Vec<u8>>, i64, i64);
+    let row: Option<Row> = sqlx::query_as(
         "SELECT run, attempt, header, last, complete FROM streams WHERE deployment = $1 AND stream = $2 \
          AND ($3 IS NULL OR attempt = $3) ORDER BY attempt DESC LIMIT 1",
     )

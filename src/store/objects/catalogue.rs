@@ -17,20 +17,17 @@ pub(crate) struct CatalogueSlice {
     pub(crate) rules: Vec<ModuleRule>,
     /// All modules in their current versions, by id.
     pub(crate) modules: Vec<Module>,
-    /// The versions asked for, in that order; those that never were are left out.
-    pub(crate) pinned: Vec<Module>,
     /// All providers, with their configurations, by type and id.
     pub(crate) providers: Vec<Provider>,
 }
 
 impl Store {
-    /// Reads the catalogue for an environment. `pinned` are module ids and version ids.
+    /// Reads the catalogue for an environment.
     pub(crate) async fn catalogue_for(
         &self,
         org: &str,
         project: &str,
         environment: &str,
-        pinned: &[(String, String)],
     ) -> Result<CatalogueSlice, ObjectError> {
         let mut snapshot = self.reading().await?;
         let environment = environments::find(&mut snapshot, org, project, environment)
@@ -64,10 +61,6 @@ impl Store {
         )
         .await?
         .items;
-        let mut versions = Vec::new();
-        for (module, version) in pinned {
-            versions.extend(modules::find_version(&mut snapshot, org, module, version).await?);
-        }
         let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
             "SELECT body, sealed FROM providers WHERE org_id = $1 ORDER BY provider_type, id",
         )
@@ -83,7 +76,6 @@ impl Store {
             resource_types,
             rules,
             modules,
-            pinned: versions,
             providers,
         })
     }

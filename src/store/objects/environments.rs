@@ -189,15 +189,6 @@ impl Store {
             .ok_or_else(missing)
     }
 
-    /// One environment by its immutable identity, with its organisation.
-    pub(crate) async fn environment_by_uuid(
-        &self,
-        uuid: &str,
-    ) -> Result<Option<(String, Environment)>, StoreError> {
-        let mut connection = self.reading().await?;
-        find_by_uuid(&mut connection, uuid).await
-    }
-
     /// Environments of one project, or of all, by project and id; `types` keeps those of some types.
     pub(crate) async fn environment_list(
         &self,
@@ -257,56 +248,6 @@ impl Store {
         Ok(found)
     }
 
-    /// Begins the removal of an environment; `forced` does so in any status.
-    pub(crate) async fn environment_begin_delete(
-        &self,
-        org: &str,
-        project: &str,
-        id: &str,
-        force: Force,
-    ) -> Result<Environment, ObjectError> {
-        let mut transaction = self.writing().await?;
-        let found = find(&mut transaction, org, project, id)
-            .await?
-            .ok_or_else(missing)?;
-        if found.status == "deleting" && force == Force::No {
-            return Err(ObjectError::conflict(
-                "cannot delete environment in status 'deleting'",
-            ));
-        }
-        let message = Some("Attempting to destroy environment".to_owned());
-        let moved = set_status(&mut transaction, &found.uuid, "deleting", message)
-            .await?
-            .ok_or_else(missing)?;
-        transaction.commit().await?;
-        Ok(moved)
-    }
-
-    /// See [`set_status`].
-    pub(crate) async fn environment_set_status(
-        &self,
-        uuid: &str,
-        status: &str,
-        message: Option<String>,
-    ) -> Result<Option<Environment>, StoreError> {
-        let mut transaction = self.writing().await?;
-        let moved = set_status(&mut transaction, uuid, status, message).await?;
-        transaction.commit().await?;
-        Ok(moved)
-    }
-
-    /// See [`remove`].
-    pub(crate) async fn environment_remove(
-        &self,
-        uuid: &str,
-        rules: RulesOfEnvironment,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.writing().await?;
-        remove(&mut transaction, uuid, rules).await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// Looks up the runner of an environment again: that of the most specific rule is kept with it; where none
     /// matches, none is, and `fallback` serves. Returns the runner and whether what is kept was stored.
     pub(crate) async fn environment_refresh_runner(
@@ -339,15 +280,6 @@ impl Store {
         }
         Ok((runner, stored))
     }
-}
-
-/// Whether the status of an environment may be overridden.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Force {
-    /// v1's rules hold.
-    No,
-    /// Whatever the status.
-    Yes,
 }
 
 /// Whether only the answer is wanted.

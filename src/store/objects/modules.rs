@@ -29,24 +29,6 @@ pub(crate) async fn find(
     unpack_optional(body)
 }
 
-/// Finds a version of any module that ever was.
-pub(crate) async fn find_version(
-    connection: &mut SqliteConnection,
-    org: &str,
-    module: &str,
-    version: &str,
-) -> Result<Option<Module>, StoreError> {
-    let body: Option<String> = sqlx::query_scalar(
-        "SELECT body FROM module_versions WHERE org_id = $1 AND module_id = $2 AND version_id = $3",
-    )
-    .bind(org)
-    .bind(module)
-    .bind(version)
-    .fetch_optional(connection)
-    .await?;
-    unpack_optional(body)
-}
-
 /// A query of the current versions of all modules, to be narrowed further.
 pub(crate) fn current(org: &str) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(

@@ -122,12 +122,6 @@ impl Store {
         Ok(found)
     }
 
-    /// `TYPE.ID` of all providers.
-    pub(crate) async fn provider_names(&self, org: &str) -> Result<BTreeSet<String>, ObjectError> {
-        let mut connection = self.reading().await?;
-        Ok(names(&mut connection, org).await?)
-    }
-
     /// Changes a provider; an empty description removes it, a configuration replaces the whole.
     pub(crate) async fn provider_update(
         &self,

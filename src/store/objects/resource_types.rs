@@ -109,15 +109,6 @@ impl Store {
         Ok(listed(&mut connection, query, &["id"], paging, key).await?)
     }
 
-    /// Ids of all resource types.
-    pub(crate) async fn resource_type_names(
-        &self,
-        org: &str,
-    ) -> Result<BTreeSet<String>, ObjectError> {
-        let mut connection = self.reading().await?;
-        Ok(names(&mut connection, org).await?)
-    }
-
     /// Changes a resource type; an empty description removes it.
     pub(crate) async fn resource_type_update(
         &self,

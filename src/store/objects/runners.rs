@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
 
 use super::{
-    Listed, ObjectError, Paging, organizations, owner_column, pack, require_listed_organization,
+    Listed, ObjectError, Paging, owner_column, pack, require_listed_organization,
     require_organization, unpack,
 };
 use crate::store::{Store, StoreError};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::seal::{Identity, Opener, age};
+use crate::seal::{age, key::Identity, stream::Opener};
 
 fn job(readers: &[(&Identity, bool)]) -> Job {
     let spec = |(identity, age_file): &(&Identity, bool)| RecipientSpec {
@@ -47,10 +47,13 @@ fn opened(said: &Said, identity: &Identity) -> Vec<u8> {
     let mut opener =
         Opener::new("0190-run", 2, "logs", &said.header, identity).expect("our key fits");
     let mut text = Vec::new();
+    let mut last = false;
     for frame in &said.frames {
-        text.extend(opener.open(frame).expect("a frame").bytes);
+        let opened = opener.open(frame).expect("a frame");
+        text.extend(opened.bytes);
+        last = opened.last;
     }
-    opener.finish().expect("the final frame is there");
+    assert!(last, "the final frame is there");
     text
 }
 
