@@ -1,7 +1,7 @@
 //! The terminal door, and the wiring: every command, and the process that carries deployments on.
 //!
 //! Each command is a file with its arguments and `run`. Commands speak `wire` types through
-//! [`client::Client`], also in local mode; only [`print`] prints; [`exit`] knows the exit codes.
+//! [`client::Client`], also in local mode; only [`mod@print`] prints; [`exit`] knows the exit codes.
 //! Start at [`Command`], the table of contents.
 
 mod apply;

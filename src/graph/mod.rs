@@ -1,7 +1,7 @@
 //! What must exist, and after what: a checked manifest and a catalogue become a [`ResourceGraph`].
 //!
 //! Pure: no files, no network, no clock, no randomness, and near-linear in nodes and edges. Start at
-//! [`build`]. Never writes HCL; it hands `hcl` resolved targets and the order of blocks.
+//! [`mod@build`]. Never writes HCL; it hands `hcl` resolved targets and the order of blocks.
 //!
 //! Why edges carry [`Uses`]: v1 decides three things at three moments of its pipeline, each with the
 //! edges there were by then (what selectors see, the order of blocks, `depends_on`). We build all edges

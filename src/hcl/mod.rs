@@ -1,4 +1,4 @@
-//! The resource graph as OpenTofu files: [`render`] turns a graph into a [`Bundle`].
+//! The resource graph as OpenTofu files: [`mod@render`] turns a graph into a [`Bundle`].
 //!
 //! HCL is built as a tree and printed, never concatenated; text of users goes only through
 //! [`escape::literal`], because the printer's own escaping lets some plain strings through as live

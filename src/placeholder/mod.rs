@@ -1,6 +1,6 @@
 //! The placeholder language: `${resources.db.outputs.host}` and its kin, in strings at any depth.
 //!
-//! Pure text work: finds placeholders ([`split`]), reads one ([`parse`]), prints it back
+//! Pure text work: finds placeholders ([`split`]), reads one ([`mod@parse`]), prints it back
 //! (`Display`), and says where each kind may stand ([`Site`]). Never resolves anything: that is
 //! `graph`'s. Map keys, numbers and booleans are never looked at.
 //!

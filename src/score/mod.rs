@@ -1,8 +1,8 @@
 //! Score files (`score.dev/v1b1`) become operations on a manifest.
 //!
 //! Pure: files that a Score file names by `source` are read by the caller, who asks [`files_needed`] first and hands
-//! their bytes to [`convert`]. All problems of all documents come back at once, each with its place. Start at
-//! [`convert`]; [`check`] knows the schema, [`text`] the placeholders.
+//! their bytes to [`mod@convert`]. All problems of all documents come back at once, each with its place. Start at
+//! [`mod@convert`]; [`check`] knows the schema, [`text`] the placeholders.
 //!
 //! # What becomes of what
 //!

@@ -8,7 +8,7 @@
 //!
 //! The ring is text: the line `windlass-keyring 1`, then one line per key, `ID BASE64`, where the id is 16 hexadecimal
 //! digits and the key 32 bytes. Lines that begin with `#` are comments. The first key seals, all of them open: to rotate, put a new
-//! key first, seal again what [`Keyring::is_current`] says is old, then remove the old key.
+//! key first, seal again what an old one sealed, then remove the old key.
 //!
 //! ```text
 //! sealed value   version 01 | key id (8) | nonce (12) | ciphertext | tag (16)

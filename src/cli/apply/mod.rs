@@ -1,7 +1,7 @@
 //! `apply`: the catalogue as files. Reads everything, finds every problem, looks at what is there,
 //! plans, and only then changes anything.
 //!
-//! [`read`] makes entries of documents, [`plan`] compares them with what exists (pure), [`look`]
+//! [`mod@read`] makes entries of documents, [`plan`] compares them with what exists (pure), [`look`]
 //! fetches that and [`carry`] carries the plan out. Idempotent: what is as described is left alone;
 //! what was altered by hand is named, field by field, and repaired.
 

@@ -40,7 +40,7 @@ pub(crate) fn print(value: &Value, format: Format, columns: &[Column]) -> io::Re
     super::data(&text(value, format, columns))
 }
 
-/// The text that [`print`] prints.
+/// The text that [`print()`] prints.
 pub(crate) fn text(value: &Value, format: Format, columns: &[Column]) -> String {
     match format {
         Format::Json => json(value),

@@ -1,6 +1,6 @@
 //! The worker: claims runs from a [`Desk`], has [`Launcher`]s carry them, and leaves what they say at the desk.
 //!
-//! Knows neither a database nor a container engine. Start at [`run`]; [`carry`] is the life of one run, [`end`]
+//! Knows neither a database nor a container engine. Start at [`run`]; [`mod@carry`] is the life of one run, [`end`]
 //! decides how a run that said nothing more has ended.
 //!
 //! Never starts a second carrier for an attempt, never ends a run that it cannot prove to be over, and never
