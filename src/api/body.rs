@@ -5,13 +5,42 @@
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::{Problem, Refusal};
 use crate::model::diag::{nearest, pointer};
 use crate::model::name::Shape;
+
+tokio::task_local! {
+    /// Set while a request is only checked.
+    static CHECK: ();
+}
+
+/// `?check=true` on a request that makes or changes an object answers 204 where the object would be taken, as far as
+/// it can be judged by itself: what it refers to may not be there yet. Nothing is changed.
+///
+/// Why in the door: a client that applies many objects wants every mistake before the first change, and each handler
+/// has one place already where it goes on only if nothing was found.
+pub(crate) async fn allow_checks(request: Request, next: Next) -> Response {
+    let asked = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair == "check=true"));
+    if asked && [Method::POST, Method::PATCH].contains(request.method()) {
+        CHECK.scope((), next.run(request)).await
+    } else {
+        next.run(request).await
+    }
+}
+
+/// Whether the request is only to be checked.
+pub(crate) fn is_check() -> bool {
+    CHECK.try_with(|()| ()).is_ok()
+}
 
 /// The largest body.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -36,10 +65,14 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// Goes on only when nothing was found.
+    /// Goes on only when nothing was found, and more than a check was asked for.
     pub(crate) fn check(&mut self) -> Result<(), Refusal> {
         if self.0.is_empty() {
-            return Ok(());
+            return if is_check() {
+                Err(Refusal::nothing_to_refuse())
+            } else {
+                Ok(())
+            };
         }
         Err(Refusal::found(std::mem::take(&mut self.0)))
     }

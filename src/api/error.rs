@@ -100,6 +100,11 @@ impl Refusal {
         Self::of_diagnostics(status, diagnostics)
     }
 
+    /// 204: what was only to be checked is good.
+    pub(crate) fn nothing_to_refuse() -> Self {
+        Self::new(StatusCode::NO_CONTENT, "")
+    }
+
     /// 400 for diagnostics of a document.
     pub(crate) fn diagnostics(diagnostics: Vec<Diagnostic>) -> Self {
         Self::of_diagnostics(StatusCode::BAD_REQUEST, diagnostics)
@@ -168,6 +173,9 @@ impl From<deploy::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        if self.status == StatusCode::NO_CONTENT {
+            return self.status.into_response();
+        }
         let error = match self.code {
             Some(code) => code.to_owned(),
             None => format!("HTTP-{}", self.status.as_u16()),

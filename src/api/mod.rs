@@ -69,8 +69,11 @@ pub(crate) fn router(app: App) -> Router {
 fn of_organization() -> Router<App> {
     Router::new()
         .route("/", get(organizations::get))
-        .merge(projects_and_environments())
-        .merge(catalogue())
+        .merge(
+            projects_and_environments()
+                .merge(catalogue())
+                .layer(from_fn(body::allow_checks)),
+        )
         .merge(deployments::routes())
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Local {
     pub(crate) client: Client,
     /// The store.
     pub(crate) store: Store,
+    service: deploy::Service,
 }
 
 /// Opens the store of the data directory and puts the router over it.
@@ -48,12 +49,13 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
     let service = deploy::Service::new(store.clone(), service_settings(settings));
     let router = api::router(api::App {
         store: store.clone(),
-        service,
+        service: service.clone(),
         settings: api::Settings::default(),
     });
     Ok(Local {
         client: Client::new(router, settings.org.clone()),
         store,
+        service,
     })
 }
 
@@ -69,7 +71,8 @@ pub(crate) fn store_config(settings: &Settings) -> StoreConfig {
 pub(crate) fn service_settings(settings: &Settings) -> deploy::Settings {
     deploy::Settings {
         allow_downloads: settings.file.allow_downloads.unwrap_or(true),
-        unsealed: std::env::var_os("WINDLASS_TEST_UNSEALED").is_some(),
+        // The control run of the tests that look for a secret; a released binary has no such switch.
+        unsealed: cfg!(debug_assertions) && std::env::var_os("WINDLASS_TEST_UNSEALED").is_some(),
         ..deploy::Settings::default()
     }
 }
@@ -96,6 +99,14 @@ pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings 
             .parallel_runs
             .unwrap_or((processors / 2).max(2)),
     }
+}
+
+/// Starts a worker if there is work and nobody does it.
+pub(crate) async fn see_to_work(local: &Local, settings: &Settings) -> anyhow::Result<()> {
+    if !local.service.is_idle().await? {
+        ensure_worker(local, settings)?;
+    }
+    Ok(())
 }
 
 /// Starts a worker unless one is there: this program again, in a session of its own, which nothing

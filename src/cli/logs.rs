@@ -31,7 +31,6 @@ impl Logs {
             Some(text) => keys::from_argument(text)?,
             None => kept_key(session, &deployment)?,
         };
-        session.ensure_worker_for(&deployment)?;
         if self.follow && deployment.status == "executing" {
             let watch = Watch {
                 log_key: Some(&key),

@@ -40,7 +40,6 @@ use tokio::sync::OnceCell;
 use self::client::Client;
 use self::exit::{Advised, Exit, Findings, Told};
 use self::settings::{Flags, Settings};
-use crate::wire::deployments::Deployment;
 
 /// Manifests to applied infrastructure, sealed end to end
 ///
@@ -152,6 +151,9 @@ impl Command {
     }
 }
 
+/// How often a command looks whether somebody carries the work on.
+const TEND: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What a command works with: settings, and the API once it is needed.
 pub(crate) struct Session {
     settings: Settings,
@@ -185,12 +187,21 @@ impl Session {
         }
     }
 
-    /// The same, where a deployment is still going on.
-    pub(crate) fn ensure_worker_for(&self, deployment: &Deployment) -> anyhow::Result<()> {
-        if deployment.status == "executing" {
-            self.ensure_worker()?;
+    /// Starts another worker whenever there is work and nobody does it: whoever killed the last one, every command
+    /// that goes on meanwhile, and at the latest the next one, has the runs adopted.
+    async fn tend(&self) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(TEND).await;
+            self.see_to_work().await;
         }
-        Ok(())
+    }
+
+    async fn see_to_work(&self) {
+        if let Some(local) = self.local.get()
+            && let Err(error) = local::see_to_work(local, &self.settings).await
+        {
+            tracing::warn!("nobody may carry the work on: {error:#}");
+        }
     }
 }
 
@@ -232,7 +243,17 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let session = Session::new(settings);
-    let result = runtime.block_on(cli.command.run(&session));
+    let result = runtime.block_on(async {
+        if matches!(cli.command, Command::Work(_)) {
+            return cli.command.run(&session).await;
+        }
+        let result = tokio::select! {
+            result = cli.command.run(&session) => result,
+            never = session.tend() => match never {},
+        };
+        session.see_to_work().await;
+        result
+    });
     // A question that nobody answered still waits in a thread; nothing else may be left.
     runtime.shutdown_background();
     result

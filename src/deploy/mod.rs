@@ -24,6 +24,10 @@ mod runners;
 mod show;
 mod source;
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make directories of module code"
+)]
 mod tests;
 pub(crate) mod worker;
 
@@ -32,7 +36,8 @@ pub(crate) use self::compile::graph_message;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
-use crate::store::Store;
+use crate::store::deployments::rows;
+use crate::store::{Store, StoreError};
 
 /// Settings of the use cases.
 #[derive(Debug, Clone)]
@@ -72,5 +77,11 @@ impl Service {
     /// The use cases over `store`.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
         Self { store, settings }
+    }
+
+    /// Whether nothing waits or runs.
+    pub(crate) async fn is_idle(&self) -> Result<bool, StoreError> {
+        let mut reading = self.store.reading().await?;
+        Ok(rows::unfinished(&mut reading).await? == 0)
     }
 }

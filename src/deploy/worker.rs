@@ -1,6 +1,7 @@
 //! The worker of this data directory: one process at a time claims, launches and records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,10 +9,15 @@ use super::Service;
 use super::queue::LocalDesk;
 use crate::runner::{HostSettings, work};
 use crate::store::deployments::rows;
+use crate::store::place::WorkerLock;
 use crate::store::{StoreError, clock};
 
 /// How long the destroy run of a removed environment can still be read, in microseconds.
 const KEPT_US: i64 = 30 * 24 * 3600 * 1_000_000;
+
+/// How often the lock is tried, and how long after each refusal.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// Why the worker ended before its work.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +39,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> Result<(), WorkerError> {
     loop {
-        let lock = service
-            .store
-            .place()
-            .worker_lock()
-            .map_err(WorkerError::Store)?;
-        let Some(lock) = lock else {
+        let Some(lock) = take_lock(&service).await.map_err(WorkerError::Store)? else {
             return Ok(());
         };
         purge(&service).await.map_err(WorkerError::Store)?;
@@ -46,10 +47,22 @@ pub(crate) async fn run(
         let worked = work::run(Arc::clone(&desk), host.clone(), stop.clone()).await;
         drop(lock);
         worked.map_err(WorkerError::Work)?;
-        if stop.is_cancelled() || desk.is_idle().await.map_err(WorkerError::Store)? {
+        if stop.is_cancelled() || service.is_idle().await.map_err(WorkerError::Store)? {
             return Ok(());
         }
     }
+}
+
+/// The lock, if no other worker has it. A command that looks whether there is a worker holds it for an instant, so
+/// one refusal proves nothing.
+async fn take_lock(service: &Service) -> Result<Option<WorkerLock>, StoreError> {
+    for _ in 0..TRIES {
+        if let Some(lock) = service.store.place().worker_lock()? {
+            return Ok(Some(lock));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(None)
 }
 
 async fn purge(service: &Service) -> Result<(), StoreError> {

@@ -335,7 +335,32 @@ resources:
   db: {class: large, id: A, params: []}
   score-workload: {type: x-y}
 "#;
-    insta::assert_snapshot!(problems(text).join("\n"), @"");
+    insta::assert_snapshot!(problems(text).join("\n"), @r#"
+    1:1 Not allowed here: `score.dev/v1` is given; expected `score.dev/v1b1`.
+    2:12 Not allowed here: `Web` is given; expected 2 to 63 lower-case letters, digits and hyphens, not starting or ending with a hyphen.
+    3:1 Unknown key: There is no `contianers` here. Did you mean `containers`?
+    4:26 Not allowed here: 0 is given; expected a whole number from 1 to 65535.
+    4:35 Not allowed here: `tcp` is given; expected `TCP` or `UDP`.
+    6:3 Missing: `image` is missing: text that is not empty.
+    7:17 Wrong type: `8080` must be text here: put it in quotes, `"8080"`.
+    7:29 Placeholder: `${resources.bd.host}`: there is no resource `bd` in this file. Did you mean `db`?
+    7:56 Placeholder: `${env.HOME}` refers to nothing: a placeholder begins with `metadata.` or `resources.`. For the text itself write `$${env.HOME}`.
+    7:74 Placeholder: `${metadata.nam}`: there is no `nam` in the metadata. Did you mean `name`?
+    8:13 Contents of a file: A file has one of `source`, `content` and `binaryContent`; `source` and `content` are given.
+    8:47 Not allowed here: `binaryContent` must be standard base64.
+    8:85 Unknown key: The key above is the target already. Remove `target`.
+    9:15 Missing: `source` is missing: text.
+    10:14 Unknown container: There is no container `side`, only `main`.
+    10:21 Not allowed here: `soon` is given; expected `started`, `healthy` or `complete`.
+    11:26 Not allowed here: `lots` is given; expected an amount of memory such as `125M` or `1.5Gi`.
+    11:40 Not allowed here: `1x` is given; expected a number of CPUs such as `2`, `0.5` or `125m`.
+    12:5 Missing: A probe needs `httpGet` or `exec`.
+    13:22 Missing: `path` is missing: text.
+    15:3 Missing: `type` is missing: 2 to 63 letters, digits and hyphens, not starting or ending with a hyphen.
+    15:22 Not allowed here: `A` is given; expected 2 to 63 lower-case letters, digits and hyphens in parts separated by dots.
+    15:29 Wrong type: Expected an object; a list is given.
+    16:3 Name not allowed: `score-workload` stands for the workload itself. Give the resource another name.
+    "#);
 }
 
 #[test]

@@ -51,4 +51,5 @@ fn random(bytes: &mut [u8]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests run other programs")]
 mod others;

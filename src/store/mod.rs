@@ -167,6 +167,8 @@ struct Inner {
 /// Refuses a database or data directory of a newer program.
 pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
     let (place, keyring) = Place::prepare(config)?;
+    // What SQLite makes beside the file has the rights of the file.
+    place::open_private(&place.database())?;
     let options = SqliteConnectOptions::new()
         .filename(place.database())
         .create_if_missing(true)

@@ -131,7 +131,7 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::file(path, "created", error))
 }
 
-fn open_private(path: &Path) -> Result<File, StoreError> {
+pub(super) fn open_private(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -152,9 +152,9 @@ pub(crate) fn read_all(
         return refuse(
             "Document too large",
             format!(
-                "It has {} bytes; at most {} are read. Split it, or move large values out of it.",
-                bytes.len(),
-                limits.bytes
+                "It has {}; at most {} are read. Split it, or move large values out of it.",
+                mebibytes(bytes.len()),
+                mebibytes(limits.bytes)
             ),
             None,
         );
@@ -264,6 +264,14 @@ fn with_deep_stack<T: Send>(read: impl FnOnce() -> T + Send) -> T {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+fn mebibytes(bytes: usize) -> String {
+    let tenths = (bytes * 10).div_ceil(1024 * 1024);
+    match tenths % 10 {
+        0 => format!("{} MiB", tenths / 10),
+        rest => format!("{}.{rest} MiB", tenths / 10),
+    }
 }
 
 fn problem(name: &str, summary: &str, detail: String, at: Option<(usize, usize)>) -> Diagnostic {

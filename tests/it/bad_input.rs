@@ -322,7 +322,7 @@ fn a_catalogue_with_mistakes_changes_nothing() {
     refused(
         "twice",
         "kind: project\nid: other\n---\nkind: project\nid: other\n",
-        &["all.yaml:5", "other"],
+        &["all.yaml:4", "all.yaml:1", "other"],
     );
     refused(
         "rules",

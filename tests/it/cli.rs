@@ -147,8 +147,20 @@ fn what_the_server_refuses_is_told_at_its_place_in_the_file() {
         "bad/all.yaml",
         "kind: project\nid: good\n---\nkind: project\nid: BAD\n---\nkind: module\nid: unparsable\nresource_type: note\nmodule_source: inline\nmodule_source_code: \"resource {\"\n",
     );
-    let done = place.refused(["apply", "-f", "bad"]);
-    done.says(&["all.yaml:5", "all.yaml:10"]);
+    let before = place.table_counts();
+    for dry in [
+        &["apply", "-f", "bad", "--dry-run"][..],
+        &["apply", "-f", "bad"],
+    ] {
+        place
+            .refused(dry)
+            .says(&["all.yaml:5", "all.yaml:11", "nothing was changed"]);
+        assert_eq!(
+            place.table_counts(),
+            before,
+            "not even the good one is kept"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{CATALOGUE, Place, by_both_launchers, everywhere};
+use crate::support::{CATALOGUE, Launcher, Place, by_both_launchers, everywhere, wait_until};
 
 everywhere! {
     a_manifest_is_applied_changed_rolled_back_promoted_and_destroyed
@@ -95,8 +95,7 @@ fn a_manifest_is_applied_changed_rolled_back_promoted_and_destroyed(place: &Plac
         "the log names what was made\n{log}"
     );
 
-    let nodes = place.json(["get", "active-resource-nodes", "shop", "dev", "-o", "json"]);
-    assert_eq!(nodes.as_array().map(Vec::len), Some(1), "{nodes:#}");
+    assert_eq!(place.resources("dev"), ["note"]);
     let tf = place.ok(["get", "tf", &first_id]);
     assert!(
         tf.stdout
@@ -116,7 +115,7 @@ fn a_plan_changes_nothing_and_a_dry_run_records_nothing(place: &Place) {
     with_catalogue(place);
     let manifest = |round: &str, text: &str| {
         format!(
-            "workloads:\n  web:\n    resources:\n      count: {{type: effect, params: {{round: {round}}}}}\n      greeting: {{type: note, params: {{text: {text}}}}}\n    outputs:\n      GREETING: ${{resources.greeting.outputs.text}}\n"
+            "workloads:\n  web:\n    resources:\n      count: {{type: effect, params: {{round: {round}}}}}\n      greeting: {{type: note, params: {{text: {text}}}}}\n    outputs:\n      GREETING: ${{resources.greeting.outputs.text}}\n      ROUND: {round}\n"
         )
     };
     place.write("one.yaml", manifest("a", "hello"));
@@ -142,8 +141,9 @@ fn a_plan_changes_nothing_and_a_dry_run_records_nothing(place: &Place) {
     arguments.extend(["--plan-only", "--result", "-", "-o", "json"].map(str::to_owned));
     let planned = place.json(arguments);
     assert_eq!(
-        planned["web"]["GREETING"], "goodbye",
-        "a plan returns the outputs as planned: {planned:#}"
+        planned["web"],
+        serde_json::json!({"GREETING": "(known after apply)", "ROUND": "b"}),
+        "a plan returns the outputs as the engine plans them"
     );
     assert_eq!(place.effects(), 1, "a plan has no effect");
     assert_eq!(
@@ -168,6 +168,10 @@ fn a_plan_changes_nothing_and_a_dry_run_records_nothing(place: &Place) {
 
     // A dry run: same tables, same files.
     let all = || place.files(|path| path.to_string_lossy().contains("-shm"));
+    // Without a container standing by the worker ends, and folds the log of the database into it as it goes.
+    if place.launcher() == Launcher::Process {
+        wait_until("the worker has ended", || place.workers().is_empty());
+    }
     let (tables, files) = (place.table_counts(), all());
     let mut arguments = place.deploy("dev", "two.yaml");
     arguments.push("--dry-run".to_owned());
@@ -359,11 +363,10 @@ fn what_the_caller_sets_and_drops_is_applied(place: &Place) {
         Some(1),
         "{manifest:#}"
     );
-    let nodes = place.json(["get", "active-resource-nodes", "shop", "dev", "-o", "json"]);
     assert_eq!(
-        nodes.as_array().map(Vec::len),
-        Some(1),
-        "the dropped resource is gone: {nodes:#}"
+        place.resources("dev"),
+        ["note"],
+        "the dropped resource is gone"
     );
 }
 

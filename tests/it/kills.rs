@@ -96,12 +96,7 @@ fn what_was_queued_when_everything_was_killed_still_runs(place: &Place) {
     assert_eq!(place.ended(&id)["status"], "succeeded");
     let record = place.ended(&queued);
     assert_eq!(record["status"], "succeeded", "{record:#}");
-    let nodes = place.json(["get", "active-resource-nodes", "shop", "dev", "-o", "json"]);
-    assert_eq!(
-        nodes.as_array().map(Vec::len),
-        Some(1),
-        "the later one wins: {nodes:#}"
-    );
+    assert_eq!(place.resources("dev"), ["note"], "the later one wins");
 }
 
 fn two_clients_at_once_wait_in_line(place: &Place) {

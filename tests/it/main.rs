@@ -3,6 +3,11 @@
 //! Tests that need a part which a machine may lack are `#[ignore]`d and fail without it; `bash tests/run` gets
 //! the parts and runs them all. Start at [`support`], the harness around the real binary.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests drive real files and processes"
+)]
+
 mod api;
 mod bad_input;
 mod cli;

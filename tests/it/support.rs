@@ -358,6 +358,20 @@ impl Place {
         last
     }
 
+    /// Types of the active resources of an environment of `shop`, without the workloads themselves.
+    pub(crate) fn resources(&self, env: &str) -> Vec<String> {
+        let nodes = self.json(["get", "active-resource-nodes", "shop", env, "-o", "json"]);
+        let mut types: Vec<String> = nodes
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|node| node["resource_type"].as_str().expect("a type").to_owned())
+            .filter(|name| name != "workload")
+            .collect();
+        types.sort_unstable();
+        types
+    }
+
     /// The one state directory; there is one per environment.
     pub(crate) fn states(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.data().join("state")) else {
@@ -523,7 +537,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.data().join("worker.log");
+            let log = self.data().join("work.log");
             if let Ok(text) = fs::read_to_string(&log) {
                 #[expect(clippy::print_stderr, reason = "what failed should be seen")]
                 {

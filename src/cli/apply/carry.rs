@@ -1,6 +1,8 @@
-//! Carries a plan out, step by step, each said when it is done. A refusal does not end it: what does
-//! not depend on the refused object is still applied, and every refusal is told at the end with its
-//! place in the files.
+//! Carries a plan out: first every object is checked where it will be kept, and nothing is changed when one is
+//! refused; then step by step, each said when it is done.
+//!
+//! What only the change itself finds (somebody else changed the catalogue meanwhile) does not end it: what does not
+//! depend on the refused object is still applied, and every refusal is told at the end with its place in the files.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +12,8 @@ use serde_json::{Map, Value};
 use super::plan::{Action, Plan, Step};
 use super::read::{Entry, Files, describe};
 use crate::cli::client::{CallError, Client, Content};
-use crate::cli::exit::{Findings, Found};
-use crate::cli::kinds::{self, Kind};
+use crate::cli::exit::{Findings, Found, Told};
+use crate::cli::kinds;
 use crate::cli::print;
 use crate::model::diag::{Diagnostic, Document, Place};
 
@@ -43,7 +45,30 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
         return Ok(());
     }
     print::say("What is listed above was applied; applying again goes on from there.");
-    Err(Findings(refused).into())
+    print::diagnostic::each(&refused);
+    Err(Told.into())
+}
+
+/// Asks about every object that would be made or changed, and tells every refusal. Changes nothing.
+pub(crate) async fn check(client: &Client, files: &Files, plan: &Plan) -> anyhow::Result<()> {
+    let mut refused: Vec<Found> = Vec::new();
+    for step in &plan.steps {
+        let Some((method, path, body)) = request(files, step) else {
+            continue;
+        };
+        match call(client, method, &format!("{path}?check=true"), Some(body)).await {
+            Ok(()) => {}
+            Err(CallError::Refused(refusal)) => {
+                refused.extend(tell(files, step, refusal.message, refusal.diagnostics));
+            }
+            Err(error @ CallError::Unreadable { .. }) => return Err(error.into()),
+        }
+    }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Findings(refused).into())
+    }
 }
 
 fn entry_of<'a>(files: &'a Files, step: &Step) -> Option<&'a Entry> {
@@ -85,11 +110,16 @@ fn needs(entry: &Entry) -> Vec<String> {
     names
 }
 
-async fn take(client: &Client, files: &Files, step: &Step) -> Result<(), CallError> {
+/// What makes or changes the object of a step: method, path and body.
+fn request(files: &Files, step: &Step) -> Option<(Method, String, Map<String, Value>)> {
     match &step.action {
-        Action::Create { entry, body } => {
-            upload(client, &files.entries[*entry]).await?;
-            create(client, step.kind, body).await
+        Action::Create { body, .. } | Action::Replace { body, .. } => {
+            let ids = step.kind.ids_of(body).unwrap_or_default();
+            let mut body = body.clone();
+            if *step.kind == kinds::ENVIRONMENT {
+                body.shift_remove("project_id"); // It is in the path.
+            }
+            Some((Method::POST, step.kind.collection(&ids), body))
         }
         Action::Update {
             entry,
@@ -102,8 +132,7 @@ async fn take(client: &Client, files: &Files, step: &Step) -> Result<(), CallErr
                 .map(|difference| (difference.field.to_owned(), difference.wanted.clone()))
                 .collect();
             // Source and code of a module are set together.
-            if body.contains_key("module_source") || body.contains_key("module_source_code") {
-                upload(client, entry).await?;
+            if changes_code(&body) {
                 for field in ["module_source", "module_source_code"] {
                     match entry.body.get(field) {
                         Some(value) => body.insert(field.to_owned(), value.clone()),
@@ -111,42 +140,37 @@ async fn take(client: &Client, files: &Files, step: &Step) -> Result<(), CallErr
                     };
                 }
             }
-            call(client, Method::PATCH, &step.kind.item(ids), Some(body)).await
+            Some((Method::PATCH, step.kind.item(ids), body))
         }
-        Action::Replace {
-            entry, old, body, ..
-        } => {
-            upload(client, &files.entries[*entry]).await?;
-            call(
-                client,
-                Method::DELETE,
-                &step.kind.item(std::slice::from_ref(old)),
-                None,
-            )
-            .await?;
-            create(client, step.kind, body).await
-        }
-        Action::Remove { ids } => {
-            match call(client, Method::DELETE, &step.kind.item(ids), None).await {
-                // Removed along with what it belonged to.
-                Err(error) if error.refused(404).is_some() => Ok(()),
-                other => other,
-            }
-        }
+        Action::Remove { .. } => None,
     }
 }
 
-async fn create(
-    client: &Client,
-    kind: &'static Kind,
-    body: &Map<String, Value>,
-) -> Result<(), CallError> {
-    let ids = kind.ids_of(body).unwrap_or_default();
-    let mut body = body.clone();
-    if *kind == kinds::ENVIRONMENT {
-        body.shift_remove("project_id"); // It is in the path.
+fn changes_code(body: &Map<String, Value>) -> bool {
+    body.contains_key("module_source") || body.contains_key("module_source_code")
+}
+
+async fn take(client: &Client, files: &Files, step: &Step) -> Result<(), CallError> {
+    if let Action::Remove { ids } = &step.action {
+        return match call(client, Method::DELETE, &step.kind.item(ids), None).await {
+            // Removed along with what it belonged to.
+            Err(error) if error.refused(404).is_some() => Ok(()),
+            other => other,
+        };
     }
-    call(client, Method::POST, &kind.collection(&ids), Some(body)).await
+    let Some((method, path, body)) = request(files, step) else {
+        return Ok(());
+    };
+    if let Some(entry) = entry_of(files, step)
+        && (method == Method::POST || changes_code(&body))
+    {
+        upload(client, entry).await?;
+    }
+    if let Action::Replace { old, .. } = &step.action {
+        let item = step.kind.item(std::slice::from_ref(old));
+        call(client, Method::DELETE, &item, None).await?;
+    }
+    call(client, method, &path, Some(body)).await
 }
 
 async fn call(

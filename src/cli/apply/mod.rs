@@ -14,7 +14,7 @@ mod read;
 use super::exit::{Advised, Exit, Findings};
 use super::{Session, print};
 
-pub(crate) use self::carry::carry_out;
+pub(crate) use self::carry::{carry_out, check};
 pub(crate) use self::plan::Options;
 pub(crate) use self::read::{Files, read};
 
@@ -74,6 +74,7 @@ pub(crate) async fn apply(
         ));
         return Ok(Exit::OK);
     }
+    check(client, files, &plan).await?;
     if dry_run {
         for step in &plan.steps {
             print::data(&step.line())?;

@@ -86,8 +86,6 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
                 took,
             })));
         }
-        // The feed ended and the deployment did not: the worker may be gone, too.
-        session.ensure_worker()?;
         tokio::select! {
             _ = &mut interrupted => return Ok(End::Detached),
             () = tokio::time::sleep(REST) => {}

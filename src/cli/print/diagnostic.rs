@@ -7,11 +7,16 @@ use annotate_snippets::{
 use crate::cli::exit::Found;
 use crate::model::{Severity, diag::Document};
 
-/// Prints all of them and, after more than one, how many there were.
-pub(crate) fn all(found: &[Found]) {
+/// Prints all of them.
+pub(crate) fn each(found: &[Found]) {
     for one in found {
         super::say(format!("{}\n", render(one, true)));
     }
+}
+
+/// Prints all of them and, after more than one, how many there were.
+pub(crate) fn all(found: &[Found]) {
+    each(found);
     let errors = found.iter().filter(|one| one.diagnostic.is_error()).count();
     if errors > 1 {
         super::say(super::paint(

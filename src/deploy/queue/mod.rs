@@ -34,12 +34,6 @@ impl LocalDesk {
         let watch = Mutex::new(service.store.watch());
         Self { service, watch }
     }
-
-    /// Whether anything waits or runs.
-    pub(crate) async fn is_idle(&self) -> Result<bool, StoreError> {
-        let mut reading = self.service.store.reading().await?;
-        Ok(rows::unfinished(&mut reading).await? == 0)
-    }
 }
 
 fn desk(error: impl Into<Error>) -> DeskError {

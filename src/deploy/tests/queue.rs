@@ -287,7 +287,7 @@ async fn whatever_is_killed_the_store_goes_on_from_what_was_committed() {
         .await
         .expect("completes");
     assert!(world.desk.running().await.expect("lists").is_empty());
-    assert!(world.desk.is_idle().await.expect("reads"));
+    assert!(world.service.is_idle().await.expect("reads"));
 }
 
 #[tokio::test]

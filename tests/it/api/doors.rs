@@ -104,6 +104,52 @@ async fn the_organisation_is_there_and_another_is_not() {
 }
 
 #[tokio::test]
+async fn what_is_only_checked_is_judged_and_not_kept() {
+    let api = Api::new().await;
+    let everything = [
+        ("/env-types", json!({"id": "dev"})),
+        ("/projects", json!({"id": "shop"})),
+        (
+            "/projects/shop/envs",
+            json!({"id": "dev", "env_type_id": "dev"}),
+        ),
+        (
+            "/resource-types",
+            json!({"id": "note", "output_schema": {"type": "object", "properties": {}}}),
+        ),
+        (
+            "/module-providers",
+            json!({"id": "main", "provider_type": "time", "source": "hashicorp/time", "version_constraint": "~> 0.1"}),
+        ),
+        (
+            "/modules",
+            json!({"id": "note", "resource_type": "note", "module_source": "inline", "module_source_code": ""}),
+        ),
+        ("/module-rules", json!({"module_id": "note"})),
+        (
+            "/runners",
+            json!({"id": "mine", "runner_configuration": {"type": "process"}, "state_storage_configuration": {"type": "local"}}),
+        ),
+        ("/runner-rules", json!({"runner_id": "mine"})),
+        (
+            "/metadata-keys",
+            json!({"name": "Cost-Centre", "schema": {"type": "string"}}),
+        ),
+    ];
+    let list = async |path: &str| api.get(path).await.1["items"].clone();
+    for (path, body) in everything {
+        let before = list(path).await;
+        let (status, answer) = api.post(&format!("{path}?check=true"), body).await;
+        assert_eq!((status, &answer), (204, &Value::Null), "{path}");
+        assert_eq!(list(path).await, before, "{path}: nothing is kept");
+        let (status, answer) = api
+            .post(&format!("{path}?check=true"), json!({"id": "NO"}))
+            .await;
+        assert_eq!(status, 400, "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn creating_in_an_organisation_that_is_not_there_is_a_conflict() {
     let api = Api::new().await;
     for (path, body) in [
