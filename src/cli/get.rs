@@ -202,9 +202,9 @@ pub(crate) struct RunnerRules {
 pub(crate) struct OneDeployment {
     /// The deployment
     uuid: String,
-    /// Print its graph instead
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    graph: Option<graph::PictureFormat>,
+    /// Its graph instead: `mermaid` (the default), `svg` or `html`, or a file that ends in .mmd, .svg or .html
+    #[arg(long, value_name = "FORMAT|FILE", num_args = 0..=1, default_missing_value = "mermaid")]
+    graph: Option<graph::Wanted>,
     #[command(flatten)]
     out: Out,
 }
@@ -511,7 +511,7 @@ async fn deployment(session: &Session, it: OneDeployment) -> anyhow::Result<Exit
         .get(&path)
         .await
         .map_err(|error| no_deployment(error, &it.uuid, &session.settings.org))?;
-    if let Some(picture) = it.graph {
+    if let Some(picture) = &it.graph {
         return graph::of_deployment(session, &it.uuid, picture).await;
     }
     if it.out.out != Format::Table {

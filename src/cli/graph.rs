@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -12,8 +13,59 @@ use super::{Session, files, kinds, print};
 use crate::ui::{Picture, mermaid, page, svg};
 use crate::wire::deployments::{ActiveNode, DeploymentGraph};
 
+/// What `--graph` asks for: a form, printed; or a file, whose name says the form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    format: PictureFormat,
+    file: Option<PathBuf>,
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let printed = |format| Ok(Self { format, file: None });
+        let written = |format| {
+            Ok(Self {
+                format,
+                file: Some(PathBuf::from(text)),
+            })
+        };
+        match text.rsplit_once('.').map_or(text, |(_, ending)| ending) {
+            "svg" if text == "svg" => printed(PictureFormat::Svg),
+            "mermaid" if text == "mermaid" => printed(PictureFormat::Mermaid),
+            "html" if text == "html" => printed(PictureFormat::Html),
+            "svg" => written(PictureFormat::Svg),
+            "mmd" | "mermaid" if text.contains('.') => written(PictureFormat::Mermaid),
+            "html" => written(PictureFormat::Html),
+            _ => Err(
+                "say `svg`, `mermaid` or `html` to print it, or a file that ends in .svg, .mmd or .html"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl Wanted {
+    /// Prints the picture, or writes it and prints where.
+    pub(crate) fn give(&self, picture: &str) -> anyhow::Result<()> {
+        match &self.file {
+            None => Ok(print::data(picture)?),
+            Some(path) => {
+                files::write_public(path, picture.as_bytes())?;
+                Ok(print::data(&path.display().to_string())?)
+            }
+        }
+    }
+
+    /// Its form.
+    pub(crate) fn format(&self) -> PictureFormat {
+        self.format
+    }
+}
+
 /// Forms of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PictureFormat {
     /// A picture
     Svg,
@@ -30,9 +82,9 @@ pub(crate) struct Active {
     project: String,
     /// The environment
     env: String,
-    /// As a picture
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    graph: Option<PictureFormat>,
+    /// As a picture: `mermaid` (the default), `svg` or `html`, or a file that ends in .mmd, .svg or .html
+    #[arg(long, value_name = "FORMAT|FILE", num_args = 0..=1, default_missing_value = "mermaid")]
+    graph: Option<Wanted>,
     #[command(flatten)]
     out: Out,
 }
@@ -56,11 +108,12 @@ impl Active {
     /// Prints the graph.
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         let found = get::active_nodes(session, &self.project, &self.env).await?;
-        let Some(format) = self.graph else {
+        let Some(wanted) = &self.graph else {
             print::value::print(&found["items"], self.out.out, kinds::NODE_COLUMNS)?;
             return Ok(Exit::OK);
         };
-        print::data(&active_picture(session, &found, &self.project, &self.env, format).await?)?;
+        let format = wanted.format();
+        wanted.give(&active_picture(session, &found, &self.project, &self.env, format).await?)?;
         Ok(Exit::OK)
     }
 }
@@ -168,7 +221,7 @@ async fn active_picture(
 pub(crate) async fn of_deployment(
     session: &Session,
     id: &str,
-    format: PictureFormat,
+    wanted: &Wanted,
 ) -> anyhow::Result<Exit> {
     let graph: DeploymentGraph = session
         .client()
@@ -182,9 +235,9 @@ pub(crate) async fn of_deployment(
         Some(&graph.graph),
         &format!("Deployment {id}"),
         "Green: added. Yellow: changed. Red: removed.",
-        format,
+        wanted.format(),
     )?;
-    print::data(&text)?;
+    wanted.give(&text)?;
     Ok(Exit::OK)
 }
 

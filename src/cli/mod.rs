@@ -115,6 +115,13 @@ enum Command {
     /// Settings of this client
     #[command(subcommand)]
     Config(config::Config),
+    /// Log in to a server
+    #[command(hide = true)]
+    Login {
+        /// Do not open a browser
+        #[arg(long)]
+        no_browser: bool,
+    },
     /// Print a script that completes commands in your shell
     #[command(hide = true)]
     Completion {
@@ -141,6 +148,11 @@ impl Command {
             Self::RunnerImage(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),
+            // Scripts of the field begin with it.
+            Self::Login { no_browser: _ } => {
+                print::success("Local mode needs no login: this machine is the server.");
+                Ok(Exit::OK)
+            }
             Self::Completion { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
@@ -323,6 +335,8 @@ mod tests {
     #[test]
     fn every_name_plural_and_short_form_of_the_field_works() {
         for line in [
+            "login",
+            "login --no-browser",
             "create project p --set display_name=x",
             "create environment p e",
             "create env p e",

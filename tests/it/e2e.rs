@@ -96,6 +96,28 @@ fn a_manifest_is_applied_changed_rolled_back_promoted_and_destroyed(place: &Plac
     );
 
     assert_eq!(place.resources("dev"), ["note"]);
+    // The graph as a picture: printed, and in a file whose name says the form.
+    for what in [
+        &["get", "active-resources", "shop", "dev", "--graph"][..],
+        &["get", "deployment", &first_id, "--graph"],
+    ] {
+        let mermaid = place.ok(what).stdout;
+        assert!(
+            mermaid.starts_with("flowchart") && mermaid.contains("greeting"),
+            "{mermaid}"
+        );
+        let mut arguments = what.to_vec();
+        arguments.push("graph.svg");
+        assert_eq!(place.ok(arguments).stdout, "graph.svg\n");
+        let picture = std::fs::read_to_string(place.work().join("graph.svg")).expect("written");
+        assert!(
+            picture.starts_with("<svg") && picture.contains("greeting"),
+            "{picture}"
+        );
+        let mut arguments = what.to_vec();
+        arguments.push("graph.png");
+        place.refused(arguments).says(&[".svg", "mermaid"]);
+    }
     let tf = place.ok(["get", "tf", &first_id]);
     assert!(
         tf.stdout
