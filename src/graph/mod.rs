@@ -34,7 +34,7 @@ pub(crate) use self::build::{Build, Previous, build};
 pub(crate) use self::diff::{diff, removal};
 pub(crate) use self::node::{Declared, Edge, Node, ProviderUse, Uses, anonymous_alias, node_hash};
 pub(crate) use self::resolve::{Resolver, Target};
-pub(crate) use self::view::view;
+pub(crate) use self::view::{asked_in_manifest, view};
 use crate::catalog::{Catalogue, Provider, ResourceType, Selection};
 use crate::model::{Context, ResourceKey};
 

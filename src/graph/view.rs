@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Declared, ResourceGraph, node_hash};
+use super::{Declared, Node, ResourceGraph, node_hash};
 use crate::model::diag::pointer;
 use crate::wire::deployments::{Choice, Graph, GraphNode};
 
@@ -34,6 +34,19 @@ pub(crate) fn view(graph: &ResourceGraph) -> Graph {
         })
         .collect();
     Graph { nodes }
+}
+
+/// Nodes that the manifest itself asks for, with the pointer of where it gives their params.
+pub(crate) fn asked_in_manifest(graph: &ResourceGraph) -> Vec<(&Node, String)> {
+    graph
+        .nodes()
+        .filter(|node| !node.leaving)
+        .filter_map(|node| {
+            let declared = node.declared.get(node.params_from)?;
+            let is_asked = matches!(declared, Declared::Shared(_) | Declared::Resource(..));
+            is_asked.then(|| (node, declared_by(graph, Some(declared), &node.key.id)))
+        })
+        .collect()
 }
 
 /// A pointer into the manifest, or the key of the node whose module asked for it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl::expr::ObjectKey;
 use hcl::{Body, Expression};
 
+use super::shape::Shape;
 use crate::model::diag::Document;
 use crate::model::{Diagnostic, Place};
 
@@ -13,6 +14,8 @@ use crate::model::{Diagnostic, Place};
 pub(crate) struct ModuleFacts {
     /// Variables: whether a value must be given.
     pub(crate) variables: BTreeMap<String, bool>,
+    /// Variables whose type says which fields of an object they take.
+    pub(crate) types: BTreeMap<String, Shape>,
     /// Names of outputs.
     pub(crate) outputs: BTreeSet<String>,
     /// Providers that it names in `required_providers`: local name to source, where given.
@@ -99,6 +102,12 @@ impl ModuleFacts {
                 ("variable", Some(name)) => {
                     let has_default = block.body().attributes().any(|a| a.key() == "default");
                     self.variables.insert(name.to_owned(), !has_default);
+                    let types = block.body().attributes().filter(|a| a.key() == "type");
+                    self.types.extend(
+                        types
+                            .map(|a| (name.to_owned(), Shape::of(a.expr())))
+                            .filter(|(_, shape)| *shape != Shape::Open),
+                    );
                 }
                 ("output", Some(name)) => {
                     self.outputs.insert(name.to_owned());

@@ -12,8 +12,10 @@ mod expr;
 mod facts;
 mod names;
 mod render;
+mod shape;
 
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
 pub(crate) use self::names::module_label;
 pub(crate) use self::render::{Sources, render, resolved};
+pub(crate) use self::shape::Shape;

@@ -9,6 +9,7 @@ pub(crate) mod inside;
 pub(crate) mod job;
 pub(crate) mod process;
 pub(crate) mod spec;
+mod state;
 pub(crate) mod work;
 
 use std::collections::BTreeMap;
@@ -216,6 +217,14 @@ pub(crate) trait Launcher: Send + Sync {
         key: &RunKey,
         handle: Option<&Handle>,
     ) -> impl Future<Output = Result<(), LaunchError>> + Send;
+    /// Removes the state of an environment that a destroy run has emptied, with every copy. Called before the end of the
+    /// run is recorded, so that a worker that is killed meanwhile does it again, and once more after the carrier is gone.
+    fn forget_state(
+        &self,
+        _assignment: &Assignment,
+    ) -> impl Future<Output = Result<(), LaunchError>> + Send {
+        async { Ok(()) }
+    }
     /// After a deploy that succeeded and was removed: may start something that waits for the next one (standby).
     fn rest(&self, _assignment: &Assignment) -> impl Future<Output = ()> + Send {
         async {}

@@ -19,6 +19,7 @@ mod inside;
 mod kills;
 mod layers;
 mod secrets;
+mod shipped;
 mod support;
 
 use std::collections::BTreeSet;

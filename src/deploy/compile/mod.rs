@@ -3,6 +3,8 @@
 //! No clock, no randomness, no I/O: the same input gives the same bytes. Every problem comes back at
 //! once. Start at [`compile`].
 
+mod honoured;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -120,7 +122,7 @@ fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         manifest: checked.manifest,
         catalogue,
         previous,
-        known_outputs: &|module| code.outputs(module),
+        known_outputs: &|module| Some(Arc::clone(&code.facts(module)?.outputs)),
     });
     let graph = match built {
         Ok((graph, warnings)) => {
@@ -135,6 +137,7 @@ fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     if has_errors {
         return Err(checked.found);
     }
+    checked.found.extend(honoured::warnings(&graph, &code));
     let rendered = hcl::render(&graph, input.backend, input.sources, input.lock_file)?;
     let labels = rendered
         .labels
@@ -182,11 +185,17 @@ fn no_target() -> Diagnostic {
 /// Code of modules, read when it is asked for, each once.
 struct Code<'a> {
     sources: &'a Sources,
-    read: RefCell<HashMap<(String, String), Option<Outputs>>>,
+    read: RefCell<HashMap<Version, Option<Arc<Facts>>>>,
 }
 
-/// Names of the outputs that a module's code has.
-type Outputs = Arc<BTreeSet<String>>;
+/// Ids of a module and of its version.
+type Version = (String, String);
+
+/// What a module's code says about itself.
+struct Facts {
+    outputs: Arc<BTreeSet<String>>,
+    types: BTreeMap<String, hcl::Shape>,
+}
 
 impl<'a> Code<'a> {
     fn new(sources: &'a Sources) -> Self {
@@ -196,8 +205,8 @@ impl<'a> Code<'a> {
         }
     }
 
-    /// Names of the outputs, where the code can be read.
-    fn outputs(&self, module: &Module) -> Option<Arc<BTreeSet<String>>> {
+    /// What the code says about itself, where it can be read.
+    fn facts(&self, module: &Module) -> Option<Arc<Facts>> {
         let key = (module.id.clone(), module.version_id.clone());
         if let Some(known) = self.read.borrow().get(&key) {
             return known.clone();
@@ -210,9 +219,14 @@ impl<'a> Code<'a> {
                 .and_then(|files| hcl::check_module_files(files).ok().flatten()),
             (None, None) => None,
         };
-        let outputs = facts.map(|facts| Arc::new(facts.outputs));
-        self.read.borrow_mut().insert(key, outputs.clone());
-        outputs
+        let facts = facts.map(|facts| {
+            Arc::new(Facts {
+                outputs: Arc::new(facts.outputs),
+                types: facts.types,
+            })
+        });
+        self.read.borrow_mut().insert(key, facts.clone());
+        facts
     }
 }
 

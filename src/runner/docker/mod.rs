@@ -361,6 +361,14 @@ impl Launcher for DockerLauncher {
         container::remove_volume(&daemon, &name).await
     }
 
+    async fn forget_state(&self, assignment: &Assignment) -> Result<(), LaunchError> {
+        // A volume is in use until the container is gone: the second call takes it.
+        if let Some(volume) = place::volume_of(&self.host, &assignment.env_uuid) {
+            container::remove_volume(&*self.daemon().await?, &volume).await?;
+        }
+        place::remove(&self.host, &assignment.env_uuid)
+    }
+
     async fn rest(&self, assignment: &Assignment) {
         if let Err(error) = self.stand_by(assignment).await {
             tracing::debug!(%error, "nothing stands by");

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::phase::FailureClass;
 use crate::runner::spec::StatePlace;
+use crate::runner::state;
 use crate::runner::{HostSettings, LaunchError};
 
 /// Who runs when the data directory belongs to root.
@@ -93,17 +94,20 @@ pub(super) fn state(
 
 /// `state/ENV_UUID` in the data directory, as an absolute path.
 fn directory(host: &HostSettings, env_uuid: &str) -> Result<PathBuf, LaunchError> {
-    // It names a directory: nothing but a UUID may.
-    if uuid::Uuid::try_parse(env_uuid).is_err() {
-        return Err(LaunchError {
-            class: FailureClass::Internal,
-            message: "the environment has no UUID".to_owned(),
-            transient: false,
-        });
-    }
-    std::path::absolute(&host.data_dir)
-        .map(|data_dir| data_dir.join("state").join(env_uuid))
+    state::directory(&host.data_dir, env_uuid)
         .map_err(|error| failed(&host.data_dir, "found", &error))
+}
+
+/// The volume that holds the state of an environment, where it lies in one.
+pub(super) fn volume_of(host: &HostSettings, env_uuid: &str) -> Option<String> {
+    let bytes = std::fs::read(directory(host, env_uuid).ok()?.join(ELSEWHERE)).ok()?;
+    Some(serde_json::from_slice::<Elsewhere>(&bytes).ok()?.volume)
+}
+
+/// Removes the directory of an environment's state.
+pub(super) fn remove(host: &HostSettings, env_uuid: &str) -> Result<(), LaunchError> {
+    state::remove(&host.data_dir, env_uuid)
+        .map_err(|error| failed(&host.data_dir, "cleared of a state", &error))
 }
 
 /// Gives the directory and what is in it to the runner's user, where that is another: then we are root.

@@ -28,7 +28,7 @@ use super::event::Event;
 use super::inside::spool::EVENTS;
 use super::{
     Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
-    host, inside,
+    host, inside, state,
 };
 use crate::model::phase::FailureClass;
 
@@ -313,6 +313,11 @@ impl Launcher for ProcessLauncher {
             session::signal(pid, Signal::TERM);
         }
         Ok(())
+    }
+
+    async fn forget_state(&self, assignment: &Assignment) -> Result<(), LaunchError> {
+        state::remove(&self.settings.data_dir, &assignment.env_uuid)
+            .map_err(|why| failed("remove the state directory", &why))
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

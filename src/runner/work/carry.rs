@@ -80,11 +80,19 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     if !begun {
         run.remove(handle.as_ref()).await;
     }
+    let is_good = outcome.is_some_and(Outcome::is_success);
+    let is_emptied = is_good && assignment.job.action == Action::Destroy;
+    if is_emptied {
+        run.forget_state().await;
+    }
     persist(key, || desk.complete(key, end.clone())).await;
     if begun {
         run.remove(handle.as_ref()).await;
     }
-    if outcome.is_some_and(Outcome::is_success) && assignment.job.action != Action::Plan {
+    if is_emptied {
+        run.forget_state().await;
+    }
+    if is_good && assignment.job.action == Action::Deploy {
         launcher.rest(assignment).await;
     }
 }
@@ -107,6 +115,13 @@ enum Begun {
 }
 
 impl<D: Desk, L: Launcher> Run<'_, D, L> {
+    /// That it could not be removed is no reason to keep an environment that has nothing any more.
+    async fn forget_state(&self) {
+        if let Err(error) = self.launcher.forget_state(self.assignment).await {
+            tracing::warn!(run = %self.key(), %error, "the state of a destroyed environment could not be removed");
+        }
+    }
+
     fn key(&self) -> &RunKey {
         &self.assignment.key
     }

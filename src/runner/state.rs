@@ -1,0 +1,48 @@
+//! Where the state of an environment lies on this host: `state/ENV_UUID` in the data directory.
+//!
+//! It goes when a destroy run has proved that nothing is left: the engine's own backup still holds every value that the
+//! environment had, and nobody needs it any more.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The directory of an environment, as an absolute path. It names a directory, so nothing but a UUID may be in it.
+pub(super) fn directory(data_dir: &Path, env_uuid: &str) -> io::Result<PathBuf> {
+    if uuid::Uuid::try_parse(env_uuid).is_err() {
+        return Err(io::Error::other("the environment has no UUID"));
+    }
+    Ok(std::path::absolute(data_dir)?.join("state").join(env_uuid))
+}
+
+/// Removes it with everything in it; that it is not there is no error.
+pub(super) fn remove(data_dir: &Path, env_uuid: &str) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory(data_dir, env_uuid)?) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENV: &str = "01890000-0000-7000-8000-000000000001";
+
+    #[test]
+    fn the_directory_of_one_environment_goes_and_no_other() {
+        let data = tempfile::tempdir().expect("a directory");
+        let kept = data
+            .path()
+            .join("state/01890000-0000-7000-8000-000000000002");
+        let gone = directory(data.path(), ENV).expect("a UUID");
+        for directory in [&kept, &gone] {
+            std::fs::create_dir_all(directory).expect("made");
+            std::fs::write(directory.join("terraform.tfstate.backup"), "secret").expect("written");
+        }
+        remove(data.path(), ENV).expect("removed");
+        remove(data.path(), ENV).expect("not there is no error");
+        assert!(!gone.exists() && kept.exists());
+        assert!(remove(data.path(), "..").is_err());
+        assert!(kept.exists());
+    }
+}
