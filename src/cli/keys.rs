@@ -101,7 +101,7 @@ pub(crate) fn from_argument(text: &str) -> anyhow::Result<Identity> {
         );
         text.to_owned()
     };
-    parse(&content).context("this is not a key: expected AGE-SECRET-KEY-1…")
+    parse(&content).context("the private key could not be read")
 }
 
 /// The first key of an identity file.

@@ -99,6 +99,8 @@ pub(crate) fn render(found: &Found, styled: bool) -> String {
 fn where_in(document: &Document, pointer: &str) -> String {
     let pointer = super::harmless(pointer);
     match document {
+        // People give it by a flag.
+        Document::Request if pointer == "/windlass/runner" => "--runner".to_owned(),
         Document::Manifest | Document::Request | Document::File { .. } => pointer,
         Document::Module { id, version } => format!("module {id}@{version} {pointer}"),
         Document::Provider { id } => format!("provider {id} {pointer}"),
