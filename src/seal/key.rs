@@ -19,7 +19,9 @@ const SECRET: &str = "age-secret-key-";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyError {
     /// Not bech32, or its checksum is wrong.
-    #[error("the text is not a key, or was not copied whole: a public one is `age1` and 58 more characters, a private one `AGE-SECRET-KEY-1` and 58 more")]
+    #[error(
+        "the text is not a key, or was not copied whole: a public one is `age1` and 58 more characters, a private one `AGE-SECRET-KEY-1` and 58 more"
+    )]
     Text,
     /// A private key where a public one belongs.
     #[error(

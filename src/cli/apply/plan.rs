@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::compare::{Difference, differences};
 use super::look::Current;
-use super::read::{Entry, Files, describe, identity};
+use super::read::{Entry, Files, describe, duplicates, identity};
 use crate::cli::exit::Found;
 use crate::cli::kinds::{self, Kind, schema};
 use crate::cli::print;
@@ -146,6 +146,9 @@ pub(crate) fn plan(
         kept: Vec::new(),
     };
     let types = module_types(files, current);
+    found.extend(duplicates(files, |module| {
+        types.get(module).copied().unwrap_or(module)
+    }));
     let mut described: BTreeSet<(&str, String)> = BTreeSet::new();
     for kind in kinds::ALL.iter().copied() {
         let there: BTreeMap<String, &Map<String, Value>> = current
@@ -585,6 +588,25 @@ mod tests {
         ~ module-rule pg: module_id: "old" → "pg"
         0 to create, 2 to change, 0 to remove, 4 unchanged
         "#);
+    }
+
+    #[test]
+    fn rules_of_modules_that_are_there_already_are_told_apart_by_the_types_of_these() {
+        let rule = |module: &str| format!("kind: module-rule\nmodule_id: {module}\n");
+        let module =
+            |id: &str, of: &str| json!({"id": id, "resource_type": of, "module_source": "/m"});
+        let there = current(&[
+            ("resource-type", json!({"id": "postgres"})),
+            ("resource-type", json!({"id": "dns"})),
+            ("module", module("pg", "postgres")),
+            ("module", module("pg-cluster", "postgres")),
+            ("module", module("dns", "dns")),
+        ]);
+        let text = [rule("pg"), rule("dns")].join("---\n");
+        plan(&files(&text), &there, &Options::default()).expect("two cases");
+        let text = [rule("pg"), rule("pg-cluster")].join("---\n");
+        let found = plan(&files(&text), &there, &Options::default()).expect_err("one case");
+        assert_eq!(found[0].diagnostic.summary, "Described twice");
     }
 
     #[test]

@@ -211,7 +211,11 @@ pub(crate) fn parse(raw: &[RawFile], places: &[String]) -> anyhow::Result<Files>
             }
         }
     }
-    duplicates(&files, &mut found);
+    let modules = described_modules(&files);
+    // A module that is described elsewhere has a type that is not known yet; it has one, so it stands for it.
+    found.extend(duplicates(&files, |module| {
+        modules.get(module).copied().unwrap_or(module)
+    }));
     if !found.is_empty() {
         return Err(Findings(found).into());
     }
@@ -364,10 +368,9 @@ fn module_code(dir: &str, base: Option<&Path>) -> Result<Code, String> {
     })
 }
 
-/// Two documents that describe the same object.
-fn duplicates(files: &Files, found: &mut Vec<Found>) {
-    let mut seen: BTreeMap<(usize, String), &Entry> = BTreeMap::new();
-    let modules: BTreeMap<&str, &str> = files
+/// Module to resource type, as described.
+fn described_modules(files: &Files) -> BTreeMap<&str, &str> {
+    files
         .entries
         .iter()
         .filter(|entry| *entry.kind == kinds::MODULE)
@@ -377,7 +380,13 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
                 entry.body.get("resource_type")?.as_str()?,
             ))
         })
-        .collect();
+        .collect()
+}
+
+/// Two documents that describe the same object; `type_of` is the resource type of a module.
+pub(crate) fn duplicates<'a>(files: &'a Files, type_of: impl Fn(&'a str) -> &'a str) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut seen: BTreeMap<(usize, String), &Entry> = BTreeMap::new();
     let mut told: BTreeSet<String> = BTreeSet::new();
     for entry in &files.entries {
         let position = kinds::ALL
@@ -388,7 +397,7 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
             .body
             .get("module_id")
             .and_then(Value::as_str)
-            .and_then(|module| modules.get(module).copied());
+            .map(&type_of);
         let identity = identity(entry.kind, &entry.body, resource_type);
         if let Some(first) = seen.get(&(position, identity.clone())) {
             let what = if entry.kind.is_rule() {
@@ -414,6 +423,7 @@ fn duplicates(files: &Files, found: &mut Vec<Found>) {
             seen.insert((position, identity), entry);
         }
     }
+    found
 }
 
 /// What makes an object that object: its ids, or the conflict key of a rule. The resource type of a
