@@ -10,6 +10,8 @@ use anyhow::{Context as _, bail};
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::runners::Shortcuts;
+
 /// The organisation of local mode where none is set.
 pub(crate) const DEFAULT_ORG: &str = "default";
 /// Days after which a kept key is removed.
@@ -40,6 +42,9 @@ pub(crate) struct File {
     /// Whether the engine may download providers that the mirror lacks; true where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) allow_downloads: Option<bool>,
+    /// What runs save themselves; all of it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shortcuts: Option<Shortcuts>,
     /// Host paths that runners may mount read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mount_allow: Vec<PathBuf>,

@@ -38,6 +38,7 @@ pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
 use crate::store::deployments::rows;
 use crate::store::{Store, StoreError};
+use crate::wire::runners::Shortcuts;
 
 /// Settings of the use cases.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) allow_process: bool,
     /// Whether `init` may download what the mirror lacks.
     pub(crate) allow_downloads: bool,
+    /// What runs may save themselves; a runner may forbid more.
+    pub(crate) shortcuts: Shortcuts,
     /// How long fetching one git source may take.
     pub(crate) git_timeout: std::time::Duration,
     /// Seal nothing: only for the control run of the tests.
@@ -60,6 +63,7 @@ impl Default for Settings {
             allow_local: true,
             allow_process: true,
             allow_downloads: true,
+            shortcuts: Shortcuts::default(),
             git_timeout: std::time::Duration::from_secs(60),
             unsealed: false,
         }

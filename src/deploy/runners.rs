@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::deployments::places::StatePlace;
 use crate::store::objects::{ObjectError, runner_rules};
 use crate::wire::objects::Environment;
-use crate::wire::runners::{LOCAL, PROCESS};
+use crate::wire::runners::{LOCAL, PROCESS, Shortcuts};
 
 /// A runner as of the acceptance of a deployment; may hold secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -198,6 +198,15 @@ pub(super) fn engine(launch: &Launch) -> Option<String> {
         Launch::Docker(docker) => docker.engine.clone(),
         Launch::Process(process) => process.engine.clone(),
     }
+}
+
+/// What runs of a runner may save themselves.
+pub(super) fn shortcuts(launch: &Launch) -> Shortcuts {
+    match launch {
+        Launch::Docker(docker) => docker.shortcuts,
+        Launch::Process(process) => process.shortcuts,
+    }
+    .unwrap_or_default()
 }
 
 /// What the engine is told about where its state lies.

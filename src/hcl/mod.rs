@@ -7,15 +7,19 @@
 
 mod align;
 pub(crate) mod bundle;
+mod code;
 mod escape;
 mod expr;
 mod facts;
+mod lock;
 mod names;
 mod render;
 mod shape;
 
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
+pub(crate) use self::code::{Code, CodeFiles, NotRead, read_code};
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
+pub(crate) use self::lock::{Locked, print_lock, read_lock};
 pub(crate) use self::names::module_label;
 pub(crate) use self::render::{Sources, render, resolved};
 pub(crate) use self::shape::Shape;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::deployments::RecipientSpec;
+use crate::wire::runners::Shortcuts;
 
 /// Version of [`Job`] and of the events; the supervisor accepts this one and the one before.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -56,6 +57,15 @@ pub(crate) struct Job {
     pub(crate) log_level: String,
     /// Seconds per phase: `init`, `plan`, `apply`, `destroy`, `finish`; and `grace` between two interrupts.
     pub(crate) deadlines: Deadlines,
+    /// What the run may save itself.
+    #[serde(default)]
+    pub(crate) shortcuts: Shortcuts,
+    /// Packages of the provider mirror that this host has checked.
+    #[serde(default)]
+    pub(crate) packages: Vec<Package>,
+    /// Digest of the engine's binary or of the image; empty where it is not known.
+    #[serde(default)]
+    pub(crate) engine_digest: String,
     /// Seal nothing: only for the control run of the tests. Set by `WINDLASS_TEST_UNSEALED`, never over the API.
     #[serde(default)]
     pub(crate) unsealed: bool,
@@ -84,6 +94,19 @@ impl Default for Deadlines {
             grace: 600,
         }
     }
+}
+
+/// A provider package as it lies in the mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Package {
+    /// `HOST/NAMESPACE/TYPE`.
+    pub(crate) provider: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// `linux_amd64`.
+    pub(crate) platform: String,
+    /// As in lock files: `h1:…`.
+    pub(crate) hash: String,
 }
 
 /// What a module block stands for.

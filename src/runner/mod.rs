@@ -7,6 +7,7 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod inside;
 pub(crate) mod job;
+pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod spec;
 mod state;

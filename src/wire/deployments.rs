@@ -218,6 +218,14 @@ pub(crate) struct RunDiagnostic {
     pub(crate) line: Option<u64>,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Facts about a run that has ended; nothing secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
@@ -229,6 +237,15 @@ pub(crate) struct RunRecord {
     pub(crate) engine_processes: u32,
     /// `ran`, or why it was skipped; and whether providers were downloaded.
     pub(crate) init: String,
+    /// What the run saved itself and why it did not: `init`, `providers`, `plan`, `outputs`, `memory`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) shortcuts: BTreeMap<String, String>,
+    /// Digest of everything that the preparation instead of `init` followed from; empty where `init` ran at once.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) prepared: String,
+    /// How often an engine refused a preparation, and the real `init` followed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) refusals: u32,
     /// Whether any output would change or changed (also sensitive ones).
     pub(crate) outputs_changed: bool,
     /// Milliseconds from the job's acceptance to the start of the first engine process.

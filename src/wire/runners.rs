@@ -59,6 +59,67 @@ pub(crate) struct DockerConfiguration {
     /// How long a started container waits for the next deployment; 0 switches standby off; default 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) standby_secs: Option<u32>,
+    /// What runs save themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shortcuts: Option<Shortcuts>,
+}
+
+/// What a run saves itself, each with a switch. All of them are on where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shortcuts {
+    /// What `init` would leave is prepared without it.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    pub(crate) skip_init: bool,
+    /// Providers that were checked when they were seen in the mirror are not hashed again by every engine process.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    pub(crate) trust_mirror: bool,
+    /// A deploy plans and applies in one engine process.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    pub(crate) one_process: bool,
+    /// Outputs are taken from the state file or the engine's stream instead of asking an engine process for them.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    pub(crate) read_outputs: bool,
+    /// The engine collects its garbage less often, as far as the memory allows.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    pub(crate) use_memory: bool,
+}
+
+impl Default for Shortcuts {
+    fn default() -> Self {
+        Self {
+            skip_init: true,
+            trust_mirror: true,
+            one_process: true,
+            read_outputs: true,
+            use_memory: true,
+        }
+    }
+}
+
+impl Shortcuts {
+    /// Those that both allow.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            skip_init: self.skip_init && other.skip_init,
+            trust_mirror: self.trust_mirror && other.trust_mirror,
+            one_process: self.one_process && other.one_process,
+            read_outputs: self.read_outputs && other.read_outputs,
+            use_memory: self.use_memory && other.use_memory,
+        }
+    }
+}
+
+fn on() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+fn is_on(flag: &bool) -> bool {
+    *flag
 }
 
 /// A number of CPUs in thousandths, written as a JSON number.
@@ -103,6 +164,9 @@ pub(crate) struct ProcessConfiguration {
     /// See [`DockerConfiguration::environment`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) environment: BTreeMap<String, EnvironmentValue>,
+    /// See [`DockerConfiguration::shortcuts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shortcuts: Option<Shortcuts>,
 }
 
 /// The value of an environment variable of the engine: a text, or where the runner's host has it.

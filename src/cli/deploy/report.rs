@@ -320,6 +320,15 @@ pub(crate) fn details(deployment: &Deployment, graph: Option<&DeploymentGraph>) 
             elapsed(std::time::Duration::from_millis(run.started_ms)),
             elapsed(std::time::Duration::from_millis(run.total_ms)),
         );
+        for (what, how) in &run.shortcuts {
+            let _ = writeln!(text, "  {what}: {how}");
+        }
+        if run.refusals > 0 {
+            let _ = writeln!(text, "  refusals: {}", run.refusals);
+        }
+        if !run.prepared.is_empty() {
+            let _ = writeln!(text, "  prepared from {}", run.prepared);
+        }
     }
     if let Some(digest) = deployment
         .windlass

@@ -262,6 +262,10 @@ impl Service {
                 output_recipients: row.output_recipients.clone(),
                 log_level: row.log_level.clone(),
                 deadlines: Deadlines::default(),
+                shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),
+                // The launching host knows them.
+                packages: Vec::new(),
+                engine_digest: String::new(),
                 unsealed: self.settings.unsealed,
             },
             launch,

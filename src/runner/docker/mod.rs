@@ -30,6 +30,7 @@ use super::image::{Built, Context};
 use super::spec::{self, HostFacts, Image, Purpose};
 use super::{
     Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
+    mirror,
 };
 use crate::model::phase::FailureClass;
 use crate::runner::job::Action;
@@ -306,9 +307,20 @@ impl Launcher for DockerLauncher {
         };
         let mut job = assignment.job.clone();
         job.environment = environment::resolve(&wanted.environment)?;
-        let text = serde_json::to_vec(&job)
-            .map(Zeroizing::new)
-            .map_err(|_| internal("the job could not be written as JSON"))?;
+        job.engine_digest = match &wanted.image {
+            Some(reference) => reference.clone(),
+            None => self.collect(wanted.engine.as_deref()).await?.reference(),
+        };
+        let HostSettings {
+            data_dir, mirror, ..
+        } = self.host.clone();
+        let text = tokio::task::spawn_blocking(move || {
+            mirror::inform(&mut job, &data_dir, mirror.as_deref(), None);
+            serde_json::to_vec(&job).map(Zeroizing::new)
+        })
+        .await
+        .map_err(|_| internal("the job was not written"))?
+        .map_err(|_| internal("the job could not be written as JSON"))?;
         let daemon = self.daemon().await?;
         let Some((input, output)) = attach::attach(&daemon, id).await? else {
             return Err(LaunchError {

@@ -49,13 +49,17 @@ fn parse<T: serde::de::DeserializeOwned>(
 
 /// Reads `output -json`.
 pub(crate) fn outputs(bytes: &[u8]) -> Result<Outputs, DocumentError> {
+    // Not a `BTreeMap`: the order in which the engine lists outputs is kept.
+    parse("output", bytes).map(split)
+}
+
+/// Parts outputs into those of workloads and metadata.
+fn split(read: Map<String, Value>) -> Outputs {
     #[derive(Deserialize)]
     struct Output {
         #[serde(default)]
         value: Value,
     }
-    // Not a `BTreeMap`: the order in which the engine lists outputs is kept.
-    let read: Map<String, Value> = parse("output", bytes)?;
     let mut found = Outputs::default();
     for (name, output) in read {
         let output = Output::deserialize(output).unwrap_or(Output { value: Value::Null });
@@ -65,7 +69,34 @@ pub(crate) fn outputs(bytes: &[u8]) -> Result<Outputs, DocumentError> {
             found.workloads.insert(name, output.value);
         }
     }
-    Ok(found)
+    found
+}
+
+/// Outputs as the last `outputs` line of an apply has them. `None` where any of them is sensitive, and so left out.
+pub(crate) fn outputs_of_stream(read: &Map<String, Value>) -> Option<Outputs> {
+    let is_whole = read.values().all(|output| {
+        output.get("sensitive") == Some(&Value::Bool(false)) && output.get("value").is_some()
+    });
+    is_whole.then(|| split(read.clone()))
+}
+
+/// Outputs as a state file has them: the very values that `output -json` prints. `None` where it is not a state that we
+/// know, for example an encrypted one.
+pub(crate) fn outputs_of_state(bytes: &[u8]) -> Option<Outputs> {
+    #[derive(Deserialize)]
+    struct State {
+        version: u64,
+        lineage: String,
+        outputs: Map<String, Value>,
+    }
+    let state: State = serde_json::from_slice(bytes).ok()?;
+    let is_known = state.version == 4
+        && !state.lineage.is_empty()
+        && state
+            .outputs
+            .values()
+            .all(|output| output.get("value").is_some());
+    is_known.then(|| split(state.outputs))
 }
 
 /// The metadata of the last `outputs` line of an apply: it is not sensitive, so its value is there.

@@ -42,6 +42,14 @@ impl Kind {
         }
     }
 
+    /// Where providers come from whose source names no host.
+    pub(crate) fn registry(self) -> &'static str {
+        match self {
+            Self::OpenTofu => "registry.opentofu.org",
+            Self::Terraform => "registry.terraform.io",
+        }
+    }
+
     /// Reads [`Kind::as_str`], and the binary's name too.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL
@@ -60,6 +68,11 @@ pub(crate) enum Command<'a> {
     },
     /// Plan and apply in one process.
     Apply,
+    /// Carries out a plan.
+    ApplyPlan {
+        /// The plan.
+        plan: &'a str,
+    },
     /// Plan into this file; exit code 2 says that something would change.
     Plan {
         /// A path in memory (`/dev/fd/N`).
@@ -96,6 +109,9 @@ impl Command<'_> {
                 "-no-color",
                 "-json",
             ],
+            Self::ApplyPlan { plan } => {
+                vec!["apply", "-input=false", "-no-color", "-json", plan]
+            }
             Self::Plan { out } => {
                 let mut arguments: Vec<String> = [
                     "plan",
@@ -128,7 +144,7 @@ impl Command<'_> {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Init { .. } => "init",
-            Self::Apply => "apply",
+            Self::Apply | Self::ApplyPlan { .. } => "apply",
             Self::Plan { .. } => "plan",
             Self::ShowJson { .. } | Self::ShowText { .. } => "show",
             Self::Output => "output",

@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 
 use super::guard::Guard;
 use super::log::Log;
+use super::prepare;
 use super::spool::Spool;
 use crate::model::phase::Step;
 use crate::runner::engine::stream::{self, Change, Level, Lines, Piece, Said, Summary};
 use crate::runner::engine::{self, document, words};
 use crate::runner::event::Kind;
 use crate::runner::job::Label;
-use crate::wire::deployments::{Progress, ResourceEvent};
+use crate::wire::deployments::{Progress, ResourceEvent, RunDiagnostic};
 
 /// Diagnostics that are told in clear; the log has all of them.
 const MAX_DIAGNOSTICS: u32 = 200;
@@ -48,6 +49,8 @@ pub(crate) struct Heard {
     pub(crate) local_exec: bool,
     /// Whether the engine does not know `-json` here.
     pub(crate) too_old: bool,
+    /// Whether the engine refuses what was prepared for it.
+    pub(crate) refused: bool,
     /// A stream that we do not understand.
     pub(crate) foreign: Option<u32>,
     /// Changes that were done, by what they do; for when there is no summary.
@@ -58,6 +61,8 @@ pub(crate) struct Heard {
     lines: Lines,
     /// Whether changes are carried out by this command, so that its plan's end is the beginning of applying.
     applies: bool,
+    /// Diagnostics that are told only when it is clear that the engine does not just refuse a preparation.
+    held: Option<Vec<RunDiagnostic>>,
 }
 
 impl Heard {
@@ -66,6 +71,31 @@ impl Heard {
         Self {
             applies,
             ..Self::default()
+        }
+    }
+
+    /// Tells no diagnostic until [`Heard::release`], or until the engine has a plan.
+    pub(crate) fn holding_back(mut self) -> Self {
+        self.held = Some(Vec::new());
+        self
+    }
+
+    /// For a command that carries out what `plan` heard.
+    pub(crate) fn carrying_out(plan: &Self) -> Self {
+        Self {
+            planned: plan.planned,
+            outputs_changed: plan.outputs_changed,
+            outputs: plan.outputs.clone(),
+            progress: plan.progress,
+            said_progress: plan.said_progress,
+            ..Self::new(true)
+        }
+    }
+
+    /// Tells what was held back.
+    pub(crate) fn release(&mut self, spool: &mut Spool) {
+        for diagnostic in self.held.take().unwrap_or_default() {
+            spool.say(Kind::Diagnostic(diagnostic));
         }
     }
 
@@ -157,6 +187,7 @@ impl Heard {
                 tell(desk.spool, change, "failed");
             }
             Said::Summary(summary) if summary.planned => {
+                self.release(desk.spool);
                 self.planned = Some(*summary);
                 self.progress.total = summary.add + summary.change + summary.remove;
                 self.say_progress(desk.spool);
@@ -172,6 +203,7 @@ impl Heard {
             Said::Diagnostic(diagnostic) => {
                 if diagnostic.error {
                     self.errors += 1;
+                    self.refused |= prepare::is_refusal(diagnostic);
                     self.provider_missing |= diagnostic.summary
                         == "Failed to query available provider packages"
                         || diagnostic.summary == "Failed to install provider";
@@ -182,8 +214,13 @@ impl Heard {
                 }
                 self.diagnostics += 1;
                 if self.diagnostics <= MAX_DIAGNOSTICS {
-                    desk.spool
-                        .say(Kind::Diagnostic(words::in_clear(diagnostic, desk.labels)));
+                    let clear = words::in_clear(diagnostic, desk.labels);
+                    match &mut self.held {
+                        Some(held) => held.push(clear),
+                        None => {
+                            desk.spool.say(Kind::Diagnostic(clear));
+                        }
+                    }
                 }
             }
             Said::Other | Said::Text => {}

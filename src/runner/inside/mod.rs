@@ -12,15 +12,21 @@
 //!
 //! Exit codes: 0 the run went well, 1 it did not (the events say why), 3 no job came, 4 the spool cannot be used.
 
+mod apply;
 mod call;
 mod child;
 mod ear;
 mod guard;
 mod intake;
 mod log;
+mod outputs;
 mod place;
+mod plan;
+mod prepare;
+mod ready;
 mod run;
 pub(crate) mod spool;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -40,6 +46,7 @@ use crate::runner::event::{Finished, Kind};
 use crate::wire::deployments::RunRecord;
 
 pub(crate) use self::child::stat;
+pub(crate) use self::prepare::platform;
 
 /// Words on their way to the one loop; the engine's pipes wait when it is behind.
 const WORDS: usize = 64;

@@ -22,6 +22,8 @@ pub(crate) struct Place {
     home: PathBuf,
     tmp: PathBuf,
     configuration: PathBuf,
+    /// Where providers are.
+    pub(crate) mirror: Option<PathBuf>,
 }
 
 fn directory(path: &Path) -> io::Result<()> {
@@ -52,6 +54,7 @@ impl Place {
             home: spool.join("home"),
             configuration: spool.join("engine.rc"),
             tmp,
+            mirror: mirror.map(std::path::absolute).transpose()?,
         };
         fs::DirBuilder::new().mode(0o700).create(&place.work)?;
         directory(&place.home)?;
@@ -85,12 +88,20 @@ impl Place {
         Ok(file.into())
     }
 
+    /// The state file, where the state is local.
+    pub(crate) fn state_file(&self) -> PathBuf {
+        self.work.join("state/terraform.tfstate")
+    }
+
+    /// The engine's CLI configuration.
+    pub(crate) fn configuration(&self) -> Vec<u8> {
+        fs::read(&self.configuration).unwrap_or_default()
+    }
+
     /// Everything the engine gets, and nothing else.
-    pub(crate) fn environment(&self, job: &Job, memory: Option<u64>) -> BTreeMap<String, String> {
+    pub(crate) fn environment(&self, job: &Job, memory: &Memory) -> BTreeMap<String, String> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut environment = BTreeMap::from([
-            // Less garbage collection: a fifth of the engine's time, for half as much memory again.
-            ("GOGC".to_owned(), "400".to_owned()),
             ("HOME".to_owned(), text(&self.home)),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             (
@@ -100,10 +111,7 @@ impl Place {
                 }),
             ),
         ]);
-        if let Some(limit) = memory {
-            // Soft: where it is near, the collector works harder instead of being killed.
-            environment.insert("GOMEMLIMIT".to_owned(), (limit / 4 * 3).to_string());
-        }
+        environment.extend(memory.variables());
         environment.extend(job.environment.clone());
         for (name, value) in [
             ("TMPDIR", text(&self.tmp)),
@@ -156,6 +164,76 @@ pub(crate) fn memory_limit() -> Option<u64> {
     .iter()
     .find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
     .filter(|limit| *limit < 1 << 50)
+}
+
+/// What the engine may use of the machine's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// Whether more of it may be used to save time.
+    wanted: bool,
+    limit: Option<u64>,
+    available: Option<u64>,
+}
+
+/// From here on there is enough for an engine and its providers that collect their garbage late.
+const ENOUGH: u64 = 512 * 1024 * 1024;
+
+impl Memory {
+    /// As it is here and now.
+    pub(crate) fn found(wanted: bool) -> Self {
+        let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+            let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kilobytes * 1024)
+        });
+        Self {
+            wanted,
+            limit: memory_limit(),
+            available,
+        }
+    }
+
+    fn is_enough(self) -> bool {
+        // Without a limit others need memory, too.
+        match (self.limit, self.available) {
+            (Some(limit), _) => limit >= ENOUGH,
+            (None, Some(available)) => available >= 4 * ENOUGH,
+            (None, None) => false,
+        }
+    }
+
+    /// Variables of the engine and its providers.
+    fn variables(self) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        if self.wanted && self.is_enough() {
+            // Less garbage collection: a fifth of the engine's time, for half as much memory again.
+            variables.push(("GOGC".to_owned(), "400".to_owned()));
+        }
+        if let Some(limit) = self.limit {
+            // Soft: where it is near, the collector works harder instead of being killed.
+            variables.push(("GOMEMLIMIT".to_owned(), (limit / 4 * 3).to_string()));
+        }
+        variables
+    }
+
+    /// For the run record.
+    pub(crate) fn in_words(self) -> String {
+        if !self.wanted {
+            return "garbage is collected as usual: switched off".to_owned();
+        }
+        if !self.is_enough() {
+            return "garbage is collected as usual: there is little memory".to_owned();
+        }
+        match self.limit {
+            Some(limit) => format!(
+                "garbage is collected late (GOGC=400), below {} MiB (GOMEMLIMIT)",
+                (limit / 4 * 3) >> 20
+            ),
+            None => "garbage is collected late (GOGC=400); no memory limit".to_owned(),
+        }
+    }
 }
 
 /// How often the memory limit has killed something here.

@@ -1,33 +1,32 @@
-//! The phases of one run: `init`, then what the job asks for, then what is told about it.
+//! One run from its beginning to what is told about it. [`ready`](super::ready) makes the work directory ready, then come
+//! [`apply`](super::apply) or [`plan`](super::plan), then [`outputs`](super::outputs).
 //!
-//! A deploy is one engine process (`apply -auto-approve`), and one more where somebody asks for outputs. A plan never
-//! touches the state directory: it works on a copy in memory.
+//! A deploy is one engine process (`apply -auto-approve`) wherever that is possible. A plan never touches the state
+//! directory: it works on a copy in memory.
 
-use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::call::{Called, Ear, Limits};
-use super::child::{Exit, Word};
-use super::ear::Heard;
+use super::child::Word;
 use super::guard::{self, Guard, Open};
-use super::log::{self, Log};
+use super::log::Log;
 use super::place::{self, Place};
+use super::prepare::{self, Prepared};
 use super::spool::Spool;
-use crate::hcl::LOCK_FILE;
+use super::verdict::{Failure, cancelled};
 use crate::model::phase::{FailureClass, Outcome, Step};
 use crate::runner::engine::stream::Level;
-use crate::runner::engine::{Command, Kind as EngineKind, document};
+use crate::runner::engine::{Command, Kind as EngineKind};
 use crate::runner::event::{Finished, Kind};
 use crate::runner::job::{Action, Job};
-use crate::wire::deployments::{RunRecord, StreamName};
+use crate::wire::deployments::RunRecord;
 
 /// Patience with an engine that changes nothing.
 const SHORT_GRACE: u64 = 60;
-/// A lock file is no longer than this.
-const MAX_LOCK_FILE: u64 = 4 * 1024 * 1024;
 
 /// One run, going on.
 pub(crate) struct Run<'a> {
@@ -46,51 +45,46 @@ pub(crate) struct Run<'a> {
     pub(super) processes: u32,
     /// When the first one was.
     pub(super) started: Option<Instant>,
-    kind: EngineKind,
+    pub(super) kind: EngineKind,
+    /// The bundle.
+    pub(super) files: &'a BTreeMap<String, Vec<u8>>,
+    /// Providers that the state named at the beginning.
+    pub(super) in_state: BTreeSet<String>,
+    /// What was prepared instead of `init`, as long as it stands.
+    pub(super) prepared: Option<Prepared>,
     /// Plans and the state that a plan looks at, in memory.
-    memory: Vec<OwnedFd>,
+    pub(super) memory: Vec<OwnedFd>,
     /// How often the memory limit had killed something before.
-    memory_kills: u64,
-    facts: Facts,
+    pub(super) memory_kills: u64,
+    pub(super) facts: Facts,
 }
 
 /// What is told at the end.
 #[derive(Default)]
-struct Facts {
-    version: String,
-    init: String,
-    outputs_changed: bool,
-    counts: (u64, u64, u64),
-    metadata: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
-    lock_file: Option<String>,
-    state_empty: bool,
+pub(super) struct Facts {
+    pub(super) version: String,
+    pub(super) init: String,
+    pub(super) outputs_changed: bool,
+    pub(super) counts: (u64, u64, u64),
+    pub(super) metadata: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    pub(super) lock_file: Option<String>,
+    pub(super) state_empty: bool,
     total: Option<u64>,
     open: Open,
     /// Whether every engine that may change the state ended by itself.
-    clean: bool,
+    pub(super) clean: bool,
+    /// What was saved and what was not.
+    shortcuts: BTreeMap<String, String>,
+    /// Key of the preparation.
+    pub(super) prepared: String,
+    /// How often one was refused.
+    pub(super) refusals: u32,
 }
 
-/// Why a run did not do what was asked.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) outcome: Outcome,
-    pub(crate) class: Option<FailureClass>,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            class: Some(class),
-            message: message.into(),
-        }
-    }
-}
-
-impl From<guard::GuardError> for Failure {
-    fn from(error: guard::GuardError) -> Self {
-        Self::new(FailureClass::StateWriteFailed, error.to_string())
+impl Facts {
+    /// Notes what became of a shortcut; the last word counts.
+    pub(super) fn note(&mut self, shortcut: &str, what: impl Into<String>) {
+        self.shortcuts.insert(shortcut.to_owned(), what.into());
     }
 }
 
@@ -138,6 +132,9 @@ pub(crate) fn carry_out(parts: Parts<'_>) -> Finished {
                     engine_version: facts.version,
                     engine_processes: processes,
                     init: facts.init,
+                    shortcuts: facts.shortcuts,
+                    prepared: facts.prepared,
+                    refusals: facts.refusals,
                     outputs_changed: facts.outputs_changed,
                     started_ms: started.map_or(0, |at| millis(at - accepted)),
                     total_ms: millis(accepted.elapsed()),
@@ -200,10 +197,12 @@ impl<'a> Run<'a> {
             .map_err(broken("make the work directory"))?;
         super::intake::unpack(&place.work, files).map_err(broken("unpack the bundle"))?;
         let mut guard = None;
+        let mut in_state = BTreeSet::new();
         let mut open = Open::default();
         if job.local_state && job.action == Action::Plan {
             let (state, found) = guard::look(&options.state)?;
             open = found;
+            in_state = prepare::of_state(&state);
             memory.push(
                 place
                     .state_in_memory(&state)
@@ -211,8 +210,18 @@ impl<'a> Run<'a> {
             );
         } else if job.local_state {
             guard = Some(Guard::begin(&options.state, &job.run, job.attempt)?);
+            in_state = std::fs::read(place.state_file())
+                .map(|state| prepare::of_state(&state))
+                .unwrap_or_default();
         }
-        let environment = place.environment(job, place::memory_limit());
+        let usable = place::Memory::found(job.shortcuts.use_memory);
+        let environment = place.environment(job, &usable);
+        let mut facts = Facts {
+            open,
+            clean: true,
+            ..Facts::default()
+        };
+        facts.note("memory", usable.in_words());
         Ok(Self {
             job,
             spool,
@@ -227,23 +236,22 @@ impl<'a> Run<'a> {
             processes: 0,
             started: None,
             kind,
+            files,
+            in_state,
+            prepared: None,
             memory,
             memory_kills: place::memory_kills().unwrap_or(0),
-            facts: Facts {
-                open,
-                clean: true,
-                ..Facts::default()
-            },
+            facts,
         })
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         self.spool.say(Kind::Step(step));
         self.spool.sync_soon();
     }
 
     fn phases(&mut self) -> Result<Outcome, Failure> {
-        self.init()?;
+        self.ready()?;
         match self.job.action {
             Action::Deploy => self.deploy(),
             Action::Plan => self.plan(),
@@ -252,7 +260,7 @@ impl<'a> Run<'a> {
     }
 
     /// Starts the engine on a guarded state.
-    fn engine(
+    pub(super) fn engine(
         &mut self,
         command: &Command<'_>,
         ear: &mut Ear,
@@ -298,359 +306,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether `init` runs, and why. It always does until preparing its results is proved to be equal.
-    fn init_needed(&self) -> (bool, &'static str) {
-        (true, "ran")
-    }
-
-    fn init(&mut self) -> Result<(), Failure> {
-        let (needed, reason) = self.init_needed();
-        self.facts.init = reason.to_owned();
-        if !needed {
-            return Ok(());
-        }
-        self.step(Step::Init);
-        let limits = self.limits(self.job.deadlines.init, None);
-        let mut ear = Ear::Stream(Box::new(Heard::new(false)));
-        let mut called = self.engine(&Command::Init { json: true }, &mut ear, limits)?;
-        if called.exit == Exit::Code(1)
-            && let Ear::Stream(heard) = &ear
-            && heard.too_old
-        {
-            ear = Ear::Stream(Box::new(Heard::new(false)));
-            called = self.engine(&Command::Init { json: false }, &mut ear, limits)?;
-        }
-        let Ear::Stream(heard) = ear else {
-            return Ok(());
-        };
-        if let Some(version) = &heard.version {
-            self.facts.version.clone_from(version);
-        }
-        self.judge(&called, &heard, FailureClass::InitFailed, "init", &[0])
-            .map_err(|mut failure| {
-                if heard.provider_missing && failure.class == Some(FailureClass::InitFailed) {
-                    failure.message = if self.job.allow_downloads {
-                        "`init` failed: a provider that the bundle requires could not be had from the provider mirror or from its registry".to_owned()
-                    } else {
-                        "`init` failed: a provider that the bundle requires is not in the provider mirror, and downloads are not allowed here; add it to the mirror or allow downloads".to_owned()
-                    };
-                }
-                failure
-            })?;
-        let (downloaded, linked) = self.place.downloaded();
-        self.facts.init = match (downloaded.is_empty(), linked) {
-            (true, 0) => format!("{reason}; no providers needed"),
-            (true, 1) => format!("{reason}; 1 provider from the mirror"),
-            (true, linked) => format!("{reason}; {linked} providers from the mirror"),
-            (false, _) => format!(
-                "{reason}; {linked} providers from the mirror; downloaded {}",
-                downloaded.join(", ")
-            ),
-        };
-        let lock = self.place.work.join(LOCK_FILE);
-        if std::fs::metadata(&lock).is_ok_and(|metadata| metadata.len() <= MAX_LOCK_FILE) {
-            self.facts.lock_file = std::fs::read_to_string(&lock).ok();
-        }
-        Ok(())
-    }
-
-    fn deploy(&mut self) -> Result<Outcome, Failure> {
-        let (heard, result) = self.change(&Command::Apply, "apply", FailureClass::ApplyFailed)?;
-        self.step(Step::Saving);
-        let stopped = matches!(
-            &result,
-            Err(Failure {
-                outcome: Outcome::Cancelled,
-                ..
-            })
-        );
-        // Also after a failed apply: what exists has outputs. Not where the plan already failed, and nothing changed.
-        if !stopped && heard.planned.is_some() {
-            if let Err(failure) = self.outputs()
-                && result.is_ok()
-            {
-                return Err(failure);
-            }
-            if self.facts.metadata.is_empty()
-                && let Some(metadata) = document::metadata_of_stream(&heard.outputs)
-            {
-                self.facts.metadata = metadata;
-            }
-        }
-        result?;
-        Ok(if heard.counts().is_empty() && !heard.outputs_changed {
-            Outcome::Unchanged
-        } else {
-            Outcome::Applied
-        })
-    }
-
-    /// Applies or destroys. Outer error: the engine never ran; inner one: it did.
-    fn change(
-        &mut self,
-        command: &Command<'_>,
-        name: &'static str,
-        class: FailureClass,
-    ) -> Result<(Box<Heard>, Result<(), Failure>), Failure> {
-        self.step(Step::Planning);
-        let mut ear = Ear::Stream(Box::new(Heard::new(true)));
-        let deadlines = self.job.deadlines;
-        let applying = match self.job.action {
-            Action::Destroy => deadlines.destroy,
-            Action::Deploy | Action::Plan => deadlines.apply,
-        };
-        let limits = Limits {
-            grace: Duration::from_secs(deadlines.grace),
-            ..self.limits(deadlines.plan, Some(applying))
-        };
-        let called = self.engine(command, &mut ear, limits)?;
-        let Ear::Stream(heard) = ear else {
-            return Err(Failure::new(FailureClass::Internal, "the stream was lost"));
-        };
-        if let Some(version) = &heard.version {
-            self.facts.version.clone_from(version);
-        }
-        self.facts.outputs_changed = heard.outputs_changed;
-        let counts = heard.counts();
-        self.facts.counts = (counts.add, counts.change, counts.remove);
-        let class = if heard.planned.is_none() && class == FailureClass::ApplyFailed {
-            FailureClass::PlanFailed
-        } else {
-            class
-        };
-        let name = if class == FailureClass::PlanFailed {
-            "plan"
-        } else {
-            name
-        };
-        self.facts.clean = matches!(called.exit, Exit::Code(0 | 1)) && !called.forced;
-        let result = self.judge(&called, &heard, class, name, &[0]);
-        let result = self.rescued(result);
-        Ok((heard, result))
-    }
-
-    /// A state that the engine could not write to its place is kept, and named.
-    fn rescued(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
-        let errored = self.place.work.join("errored.tfstate");
-        if !errored.exists() {
-            return result;
-        }
-        self.facts.clean = false;
-        let kept = match &self.guard {
-            Some(guard) => guard.rescue(&errored).map_or_else(
-                |error| format!("it could not be kept: {}", error.kind()),
-                |name| format!("it is kept as `{name}` in the state directory"),
-            ),
-            None => {
-                "it is lost with the work directory; the log says what the engine did".to_owned()
-            }
-        };
-        Err(Failure::new(
-            FailureClass::StateWriteFailed,
-            format!("the engine could not write the state; {kept}"),
-        ))
-    }
-
-    fn plan(&mut self) -> Result<Outcome, Failure> {
-        self.step(Step::Planning);
-        let plan =
-            rustix::fs::memfd_create("plan", rustix::fs::MemfdFlags::empty()).map_err(|error| {
-                Failure::new(
-                    FailureClass::Internal,
-                    format!("could not hold the plan in memory: {error}"),
-                )
-            })?;
-        let path = format!("/dev/fd/{}", plan.as_raw_fd());
-        self.memory.push(plan);
-        let limits = self.limits(self.job.deadlines.plan, None);
-        let mut ear = Ear::Stream(Box::new(Heard::new(false)));
-        let called = self.engine(&Command::Plan { out: &path }, &mut ear, limits)?;
-        let Ear::Stream(heard) = ear else {
-            return Err(Failure::new(FailureClass::Internal, "the stream was lost"));
-        };
-        if let Some(version) = &heard.version {
-            self.facts.version.clone_from(version);
-        }
-        self.facts.outputs_changed = heard.outputs_changed;
-        self.judge(&called, &heard, FailureClass::PlanFailed, "plan", &[0, 2])?;
-        let counts = heard.planned.unwrap_or_default();
-        self.facts.counts = (counts.add, counts.change, counts.remove);
-
-        self.step(Step::Saving);
-        let limits = self.limits(self.job.deadlines.finish, None);
-        if !self.job.output_recipients.is_empty() {
-            let document = self.document(&Command::ShowJson { plan: &path }, limits)?;
-            let planned = document::planned(&document)
-                .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
-            self.facts.outputs_changed |= planned.outputs_changed;
-            self.seal_outputs(&planned.workloads)?;
-        }
-        if !self.job.log_recipients.is_empty() {
-            self.log.line(self.spool, Level::Error, "");
-            self.engine(&Command::ShowText { plan: &path }, &mut Ear::Text, limits)?;
-        }
-        Ok(Outcome::Planned)
-    }
-
-    fn destroy(&mut self) -> Result<Outcome, Failure> {
-        let (_, result) = self.change(&Command::Destroy, "destroy", FailureClass::DestroyFailed)?;
-        result?;
-        self.step(Step::Saving);
-        let left = if let Some(guard) = &self.guard {
-            guard.state().map(|state| state.managed)
-        } else {
-            let limits = self.limits(self.job.deadlines.finish, None);
-            let listed = self.document(&Command::StateList, limits)?;
-            Some(
-                String::from_utf8_lossy(&listed)
-                    .lines()
-                    .filter(|line| !line.trim().is_empty())
-                    .count() as u64,
-            )
-        };
-        match left {
-            Some(0) => {
-                self.facts.state_empty = true;
-                Ok(Outcome::Destroyed)
-            }
-            Some(left) => Err(Failure::new(
-                FailureClass::DestroyFailed,
-                format!("`destroy` ended well, but the state still holds {left} resources"),
-            )),
-            None => Err(Failure::new(
-                FailureClass::StateWriteFailed,
-                "`destroy` ended well, but the state cannot be read afterwards",
-            )),
-        }
-    }
-
-    /// Reads outputs where somebody asked for them, and seals them.
-    fn outputs(&mut self) -> Result<(), Failure> {
-        if self.job.output_recipients.is_empty() {
-            return Ok(());
-        }
-        let limits = self.limits(self.job.deadlines.finish, None);
-        let document = self.document(&Command::Output, limits)?;
-        let outputs = document::outputs(&document)
-            .map_err(|error| Failure::new(FailureClass::ApplyFailed, error.to_string()))?;
-        self.facts.metadata = outputs.metadata;
-        self.seal_outputs(&outputs.workloads)
-    }
-
-    fn seal_outputs(
-        &mut self,
-        workloads: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<(), Failure> {
-        let document = serde_json::to_vec(workloads).unwrap_or_default();
-        log::seal_whole(
-            self.spool,
-            self.job,
-            StreamName::Outputs,
-            &self.job.output_recipients,
-            &document,
-        )
-        .map_err(|error| Failure::new(FailureClass::ConfigInvalid, error.to_string()))
-    }
-
-    fn document(&mut self, command: &Command<'_>, limits: Limits) -> Result<Vec<u8>, Failure> {
-        let mut ear = Ear::Document(Vec::new());
-        let called = self.engine(command, &mut ear, limits)?;
-        let class = match self.job.action {
-            Action::Deploy => FailureClass::ApplyFailed,
-            Action::Plan => FailureClass::PlanFailed,
-            Action::Destroy => FailureClass::DestroyFailed,
-        };
-        self.judge(&called, &Heard::new(false), class, command.name(), &[0])?;
-        match ear {
-            Ear::Document(document) => Ok(document),
-            Ear::Stream(_) | Ear::Text => Ok(Vec::new()),
-        }
-    }
-
-    fn limits(&self, deadline: u64, applying: Option<u64>) -> Limits {
+    pub(super) fn limits(&self, deadline: u64, applying: Option<u64>) -> Limits {
         Limits {
             deadline: Duration::from_secs(deadline),
             applying: applying.map(Duration::from_secs),
             grace: Duration::from_secs(self.job.deadlines.grace.min(SHORT_GRACE)),
-        }
-    }
-
-    /// Whether a call went well, and else why not.
-    fn judge(
-        &self,
-        called: &Called,
-        heard: &Heard,
-        class: FailureClass,
-        name: &str,
-        good: &[i32],
-    ) -> Result<(), Failure> {
-        if let Exit::Code(code) = called.exit
-            && good.contains(&code)
-            && !called.forced
-        {
-            return match heard.foreign {
-                Some(major) => Err(Failure::new(
-                    class,
-                    format!(
-                        "the engine speaks version {major} of its JSON stream, which this Windlass does not know"
-                    ),
-                )),
-                None => Ok(()),
-            };
-        }
-        if called.timed_out {
-            return Err(Failure::new(
-                FailureClass::Timeout,
-                format!(
-                    "`{name}` took longer than the {} s it is allowed and was stopped{}",
-                    called.allowed.as_secs(),
-                    if called.forced { ", by force" } else { "" }
-                ),
-            ));
-        }
-        let starved = place::memory_kills().unwrap_or(0) > self.memory_kills;
-        if starved {
-            let limit = place::memory_limit()
-                .map_or_else(String::new, |limit| format!(" of {} MiB", limit >> 20));
-            return Err(Failure::new(
-                FailureClass::OutOfMemory,
-                format!(
-                    "the memory limit{limit} was hit during `{name}`; raise `memory_bytes` of the runner"
-                ),
-            ));
-        }
-        if self.stop {
-            return Err(cancelled(called.forced));
-        }
-        match called.exit {
-            Exit::Signal(signal) => Err(Failure::new(
-                FailureClass::Killed,
-                format!("the engine was killed by signal {signal} during `{name}`"),
-            )),
-            Exit::Code(code) => Err(match &heard.lock {
-                Some(holder) => Failure::new(
-                    FailureClass::LockHeld,
-                    format!("{holder}; wait for it, or find out why it did not let go"),
-                ),
-                None if heard.local_exec && !Path::new("/bin/sh").exists() => Failure::new(
-                    class,
-                    format!(
-                        "`{name}` failed: a module uses `local-exec`, and this runner has no `/bin/sh`; install a static shell (Debian: `busybox-static`) where the image is built, and build it again with `windlass runner-image build`"
-                    ),
-                ),
-                None if heard.errors > 0 => Failure::new(
-                    class,
-                    format!(
-                        "`{name}` failed with {} error{}; the log has the engine's words",
-                        heard.errors,
-                        if heard.errors == 1 { "" } else { "s" }
-                    ),
-                ),
-                None => Failure::new(
-                    class,
-                    format!("`{name}` ended with exit code {code}; the log has the engine's words"),
-                ),
-            }),
         }
     }
 
@@ -674,17 +334,5 @@ impl<'a> Run<'a> {
             // What went wrong before says more.
             Err(error) => result.and_then(|_| Err(error.into())),
         }
-    }
-}
-
-fn cancelled(forced: bool) -> Failure {
-    Failure {
-        outcome: Outcome::Cancelled,
-        class: None,
-        message: if forced {
-            "stopped on request; the engine did not end in time and was made to".to_owned()
-        } else {
-            "stopped on request".to_owned()
-        },
     }
 }

@@ -28,7 +28,7 @@ use super::event::Event;
 use super::inside::spool::EVENTS;
 use super::{
     Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
-    host, inside, state,
+    host, inside, mirror, state,
 };
 use crate::model::phase::FailureClass;
 
@@ -258,17 +258,24 @@ impl Launcher for ProcessLauncher {
         let mut job = assignment.job.clone();
         job.environment = environment::resolve(&wanted.environment)?;
         job.engine = wanted.engine.clone().or(job.engine);
-        let text = serde_json::to_vec(&job)
-            .map(Zeroizing::new)
-            .map_err(|_| error(FailureClass::Internal, "the job is not JSON"))?;
-        tokio::task::spawn_blocking(move || input.write_all(&text))
-            .await
-            .map_err(|_| error(FailureClass::Internal, "the job was not written"))?
-            .map_err(|why| LaunchError {
-                class: FailureClass::StartFailed,
-                message: format!("the job could not be written to the supervisor: {why}"),
-                transient: true,
-            })
+        let program = host::engine(job.engine.as_deref(), &self.settings.engines)
+            .ok()
+            .map(|found| found.path);
+        let HostSettings {
+            data_dir, mirror, ..
+        } = self.settings.clone();
+        tokio::task::spawn_blocking(move || {
+            mirror::inform(&mut job, &data_dir, mirror.as_deref(), program.as_deref());
+            let text = serde_json::to_vec(&job).map(Zeroizing::new)?;
+            input.write_all(&text)
+        })
+        .await
+        .map_err(|_| error(FailureClass::Internal, "the job was not written"))?
+        .map_err(|why| LaunchError {
+            class: FailureClass::StartFailed,
+            message: format!("the job could not be written to the supervisor: {why}"),
+            transient: true,
+        })
     }
 
     async fn observe(

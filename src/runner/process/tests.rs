@@ -53,6 +53,9 @@ fn assignment() -> Assignment {
             output_recipients: Vec::new(),
             log_level: "info".into(),
             deadlines: Deadlines::default(),
+            shortcuts: crate::wire::runners::Shortcuts::default(),
+            packages: Vec::new(),
+            engine_digest: String::new(),
             unsealed: false,
         },
         launch: Launch::Process(ProcessConfiguration::default()),
@@ -96,6 +99,7 @@ async fn the_job_goes_in_and_the_events_come_out() {
             "TOKEN".to_owned(),
             EnvironmentValue::Literal("s3cret".into()),
         )]),
+        ..ProcessConfiguration::default()
     });
     let handle = launcher
         .ensure(&assignment, &|_| {})
@@ -163,6 +167,7 @@ async fn state_elsewhere_and_a_missing_variable_are_refused_before_anything_star
             "A".to_owned(),
             EnvironmentValue::FromEnv("WINDLASS_NEVER_SET".into()),
         )]),
+        ..ProcessConfiguration::default()
     });
     let refused = launcher
         .ensure(&lacking, &|_| {})

@@ -5,9 +5,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Bench, job};
+use super::Bench;
 
 const MAIN: &[(&str, &str)] = &[("main.tf", "# nothing")];
+
+/// A job whose run asks its engine for everything, so that a script sees every call.
+fn job(action: &str, files: &[(&str, &str)]) -> Value {
+    let mut job = super::job(action, files);
+    job["shortcuts"] = json!({"skip_init": false, "read_outputs": false});
+    job
+}
 
 fn is_started(event: &Value) -> bool {
     event["kind"]["resource"]["state"] == "started"
@@ -452,4 +459,92 @@ fn a_missing_engine_is_named() {
     assert_eq!(ended.finished()["failure_class"], "engine_missing");
     let message = ended.finished()["message"].as_str().expect("text");
     assert!(message.contains("`tofu`"), "{message}");
+}
+
+/// What an engine says of a module that it does not know.
+const REFUSAL: &str = r#"printf '{"@level":"error","@message":"Error: Module not installed","type":"diagnostic","diagnostic":{"severity":"error","summary":"Module not installed"}}\n'"#;
+
+#[test]
+fn a_refused_preparation_is_answered_by_one_init_and_one_repeat() {
+    let bench = Bench::scripted(&format!(
+        "case $1 in
+        init) test ! -e .terraform && touch known;;
+        apply) if [ -e known ]; then planned 1; started t.a; done_ t.a id-a; state a; applied 1
+          else test -e .terraform/modules/modules.json || exit 7; {REFUSAL}; exit 1; fi;; esac"
+    ));
+    let ended = bench.run("spool", &super::job("deploy", MAIN));
+    let finished = ended.finished();
+    assert_eq!(finished["outcome"], "applied", "{finished}");
+    let record = &finished["record"];
+    assert_eq!(record["refusals"], 1);
+    assert_eq!(record["engine_processes"], 3, "refused, init, applied");
+    assert_eq!(
+        record["init"],
+        "ran after a preparation; no providers needed"
+    );
+    assert_eq!(
+        record["shortcuts"]["init"],
+        "ran: the engine refused what was prepared"
+    );
+    assert!(
+        ended.kind("diagnostic").is_empty(),
+        "the refusal is no error of the deployment"
+    );
+    assert!(ended.text("logs").contains("Module not installed"));
+}
+
+#[test]
+fn a_refusal_after_the_real_init_is_an_error_like_any_other() {
+    let bench = Bench::scripted(&format!("case $1 in apply) {REFUSAL}; exit 1;; esac"));
+    let ended = bench.run("spool", &super::job("deploy", MAIN));
+    let finished = ended.finished();
+    assert_eq!(finished["failure_class"], "plan_failed", "{finished}");
+    assert_eq!(finished["record"]["refusals"], 1);
+    assert_eq!(finished["record"]["engine_processes"], 3, "no endless loop");
+    assert_eq!(ended.kind("diagnostic").len(), 1);
+}
+
+#[test]
+fn a_failure_that_is_no_refusal_is_told_and_not_repeated() {
+    let bench = Bench::scripted(
+        r#"case $1 in apply) printf '{"@level":"error","@message":"x","type":"diagnostic","diagnostic":{"severity":"error","summary":"Reference to undeclared module"}}\n'; exit 1;; esac"#,
+    );
+    let ended = bench.run("spool", &super::job("deploy", MAIN));
+    let finished = ended.finished();
+    assert_eq!(finished["failure_class"], "plan_failed", "{finished}");
+    assert_eq!(finished["record"]["engine_processes"], 1);
+    assert_eq!(finished["record"]["refusals"], Value::Null);
+    assert_eq!(ended.kind("diagnostic").len(), 1);
+}
+
+#[test]
+fn two_processes_where_one_is_switched_off() {
+    let bench = Bench::scripted(
+        r#"case $1 in
+        plan) planned 1; for word; do case $word in -out=*) echo the plan > "${word#-out=}";; esac; done; exit 2;;
+        apply) for word; do last=$word; done; test "$(cat "$last")" = 'the plan' || exit 9
+          started t.a; done_ t.a id-a; state a; applied 1;; esac"#,
+    );
+    let mut wanted = super::job("deploy", MAIN);
+    wanted["shortcuts"] = json!({"one_process": false});
+    let ended = bench.run("one", &wanted);
+    let finished = ended.finished();
+    assert_eq!(finished["outcome"], "applied", "{finished}");
+    assert_eq!(finished["record"]["engine_processes"], 2, "plan, apply");
+    assert_eq!(ended.kind("step"), ["planning", "applying", "saving"]);
+    assert_eq!(
+        ended.kind("progress").last(),
+        Some(&&json!({"done": 1, "total": 1}))
+    );
+}
+
+#[test]
+fn a_plan_without_changes_is_not_applied() {
+    let bench = Bench::scripted("case $1 in plan) planned 0;; apply) exit 9;; esac");
+    let mut wanted = super::job("deploy", MAIN);
+    wanted["shortcuts"] = json!({"one_process": false});
+    let ended = bench.run("one", &wanted);
+    let finished = ended.finished();
+    assert_eq!(finished["outcome"], "unchanged", "{finished}");
+    assert_eq!(finished["record"]["engine_processes"], 1);
 }
