@@ -4,6 +4,7 @@
 //! Streams are in clear here (`unsealed`), because these tests are about everything else.
 
 mod engines;
+mod prepared;
 mod scripted;
 
 use std::collections::BTreeMap;

@@ -470,7 +470,7 @@ fn a_refused_preparation_is_answered_by_one_init_and_one_repeat() {
         "case $1 in
         init) test ! -e .terraform && touch known;;
         apply) if [ -e known ]; then planned 1; started t.a; done_ t.a id-a; state a; applied 1
-          else test -e .terraform/modules/modules.json || exit 7; {REFUSAL}; exit 1; fi;; esac"
+          else test -e .terraform || exit 7; {REFUSAL}; exit 1; fi;; esac"
     ));
     let ended = bench.run("spool", &super::job("deploy", MAIN));
     let finished = ended.finished();

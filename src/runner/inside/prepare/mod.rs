@@ -66,6 +66,9 @@ pub(crate) struct Given<'a> {
     pub(crate) configuration: &'a [u8],
 }
 
+/// The list of modules, in `.terraform`.
+const MODULES: &str = "modules/modules.json";
+
 /// Everything that is to be written.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -234,9 +237,12 @@ impl Prepared {
     /// Writes all of it into a work directory where nothing of it is yet, and reads back what the engine would believe.
     pub(crate) fn write(&self, work: &Path) -> io::Result<()> {
         let data = work.join(".terraform");
-        fs::create_dir_all(data.join("modules"))?;
-        let file = data.join("modules/modules.json");
-        fs::write(&file, modules::print(self.modules.clone()))?;
+        fs::create_dir_all(&data)?;
+        if self.calls_modules() {
+            fs::create_dir(data.join("modules"))?;
+            let list = modules::print(self.modules.clone());
+            fs::write(data.join(MODULES), list)?;
+        }
         if let Some(backend) = &self.backend {
             fs::write(data.join("terraform.tfstate"), backend)?;
         }
@@ -254,9 +260,18 @@ impl Prepared {
 
     /// Whether each module is where its source says, in the file that lies there now.
     pub(crate) fn check(&self, work: &Path) -> Result<(), String> {
-        let written = fs::read(work.join(".terraform/modules/modules.json"))
+        let file = work.join(".terraform").join(MODULES);
+        if !self.calls_modules() && !file.exists() {
+            return Ok(());
+        }
+        let written = fs::read(file)
             .map_err(|error| format!("`modules.json` cannot be read: {}", error.kind()))?;
         modules::check(&written, &self.codes)
+    }
+
+    /// Without a call there is no list: the root alone needs none.
+    fn calls_modules(&self) -> bool {
+        self.modules.len() > 1
     }
 }
 
@@ -290,9 +305,95 @@ pub(crate) fn is_refusal(diagnostic: &Diagnostic) -> bool {
         "Required plugins are not installed",
         "Failed to load plugin schemas",
         "failed to read provider configuration schema",
+        "failed to read schema for",
     ];
     let summary = &diagnostic.summary;
     diagnostic.error
         && (SUMMARIES.iter().any(|known| summary.starts_with(known))
             || summary.contains("does not match any of the checksums"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(work: &Path) -> (Prepared, BTreeMap<String, Vec<u8>>) {
+        let files: BTreeMap<String, Vec<u8>> = [
+            ("main.tf", "terraform {\n  backend \"local\" {\n    path = \"p\"\n  }\n}\nmodule \"a\" {\n  source = \"./m/a\"\n}\nmodule \"b\" {\n  source = \"./m/b\"\n}\n"),
+            ("m/a/main.tf", ""),
+            ("m/b/main.tf", ""),
+            (LOCK_FILE, "# nothing\n"),
+        ]
+        .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+        .into();
+        let prepared = plan(&Given {
+            kind: Kind::OpenTofu,
+            engine_digest: "sha256:1",
+            files: &files,
+            mirror: None,
+            packages: &[],
+            trust_mirror: true,
+            in_state: &BTreeSet::new(),
+            configuration: b"",
+        })
+        .expect("all at hand");
+        prepared.write(work).expect("written");
+        (prepared, files)
+    }
+
+    #[test]
+    fn a_list_on_the_disk_that_points_elsewhere_is_refused_before_an_engine_sees_it() {
+        let work = tempfile::tempdir().expect("a directory");
+        let (prepared, files) = prepared(work.path());
+        prepared.check(work.path()).expect("as written");
+        let list = work.path().join(".terraform").join(MODULES);
+        let text = fs::read_to_string(&list).expect("read");
+        let wrong = text.replace("\"Dir\":\"m/b\"", "\"Dir\":\"m/a\"");
+        assert_ne!(text, wrong);
+        fs::write(&list, wrong).expect("written");
+        let why = prepared.check(work.path()).expect_err("refused");
+        assert!(why.contains("points elsewhere"), "{why}");
+        fs::remove_file(&list).expect("removed");
+        assert!(prepared.check(work.path()).is_err(), "no list");
+        undo(work.path(), &files).expect("undone");
+        assert!(!work.path().join(".terraform").exists());
+        assert_eq!(
+            fs::read(work.path().join(LOCK_FILE)).expect("there"),
+            b"# nothing\n"
+        );
+    }
+
+    #[test]
+    fn the_backend_file_never_has_a_hash_that_would_be_believed() {
+        let work = tempfile::tempdir().expect("a directory");
+        prepared(work.path());
+        let file = fs::read(work.path().join(".terraform/terraform.tfstate")).expect("there");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        assert_eq!(
+            file["backend"],
+            json!({"type": "local", "config": {"path": "p"}, "hash": 0})
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_the_bundle_or_the_mirror_is_left_to_init() {
+        let why = |main: &str| {
+            let files = BTreeMap::from([("main.tf".to_owned(), main.as_bytes().to_vec())]);
+            let given = Given {
+                kind: Kind::Terraform,
+                engine_digest: "",
+                files: &files,
+                mirror: Some(Path::new("/nonexistent")),
+                packages: &[],
+                trust_mirror: true,
+                in_state: &BTreeSet::new(),
+                configuration: b"",
+            };
+            plan(&given).expect_err(main).0
+        };
+        assert!(why("module \"a\" {\n  source = \"acme/pg/aws\"\n}\n").contains("`a`"));
+        assert!(why("module \"a\" {\n  source = \"/m\"\n}\n").contains("`a`"));
+        assert!(why("module \"a\" {\n  source = \"./m\"\n}\n").contains("no code in `m`"));
+        assert!(why("resource \"time_static\" \"a\" {}\n").contains("hashicorp/time"));
+    }
 }
