@@ -20,6 +20,7 @@ mod kills;
 mod layers;
 mod secrets;
 mod shipped;
+mod shortcuts;
 mod support;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 //! Streams are in clear here (`unsealed`), because these tests are about everything else.
 
 mod engines;
-mod prepared;
+pub(crate) mod prepared;
 mod scripted;
 
 use std::collections::BTreeMap;

@@ -596,8 +596,13 @@ fn a_changed_provider_is_refused_where_it_is_hashed(engine: Engine) {
     }
 }
 
+/// Keeps all of that in `$0.left`.
+pub(crate) const KEEP: &str =
+    "mkdir \"$0.left\"; cp -a .terraform \"$0.left/data\"; cp .terraform.lock.hcl \"$0.left/lock\"
+(cd .terraform; find providers -type l -printf '%p %l\\n' | sort) > \"$0.left/links\" 2> /dev/null";
+
 /// What lies in a work directory after `init` or a preparation: module list, backend, links, lock file.
-fn left(folder: &Path) -> BTreeMap<String, Value> {
+pub(crate) fn left(folder: &Path) -> BTreeMap<String, Value> {
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
     let read = |name: &str| serde_json::from_str::<Value>(&text(name)).unwrap_or(Value::Null);
     let mut modules = read("data/modules/modules.json")["Modules"].clone();
@@ -636,8 +641,6 @@ fn what_is_prepared_is_what_init_writes(engine: Engine) {
         nested(),
     ];
     cases.extend(goldens());
-    let keep = "mkdir \"$0.left\"; cp -a .terraform \"$0.left/data\"; cp .terraform.lock.hcl \"$0.left/lock\"
-(cd .terraform; find providers -type l -printf '%p %l\\n' | sort) > \"$0.left/links\" 2> /dev/null";
     for files in cases {
         let files: Vec<(&str, &str)> = files
             .iter()
@@ -647,7 +650,7 @@ fn what_is_prepared_is_what_init_writes(engine: Engine) {
             let mut job = wanted(engine, &files);
             job["action"] = "plan".into();
             job["shortcuts"] = json!({"skip_init": skip});
-            let (ended, folder, _) = run_with(engine, keep, &job);
+            let (ended, folder, _) = run_with(engine, KEEP, &job);
             let record = &ended.finished()["record"];
             let said = record["shortcuts"]["init"].as_str().unwrap_or_default();
             let expected = if skip { "skipped" } else { "ran: switched off" };
