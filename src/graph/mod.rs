@@ -97,10 +97,17 @@ impl ResourceGraph {
         self.sorted().into_iter().map(|index| &self.graph[index])
     }
 
+    /// All indexes, in no order that means anything.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        self.graph.node_indices()
+    }
+
     /// All indexes, sorted by key.
     pub(crate) fn sorted(&self) -> Vec<NodeIndex> {
         let mut all: Vec<NodeIndex> = self.graph.node_indices().collect();
-        all.sort_unstable_by(|a, b| self.graph[*a].key.cmp(&self.graph[*b].key));
+        let by_key = |a: &NodeIndex, b: &NodeIndex| self.graph[*a].key.cmp(&self.graph[*b].key);
+        // Most graphs are put together in about this order, which the stable sort makes use of.
+        all.sort_by(by_key);
         all
     }
 

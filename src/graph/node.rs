@@ -1,7 +1,6 @@
 //! Nodes and edges, and the names that reach state: hashes and aliases.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::BitOr;
 use std::sync::Arc;
 
@@ -177,7 +176,9 @@ pub(crate) fn anonymous_alias(target: &ResourceKey) -> String {
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        }
     }
     text
 }

@@ -42,8 +42,9 @@ fn flush(group: &mut Vec<(&str, &str)>, out: &mut String) {
 
 /// Key with indentation, and ` = …`.
 fn halves(line: &str) -> Option<(&str, &str)> {
-    let body = line.trim_start();
-    let indent = line.len() - body.len();
+    // What is printed is indented by spaces, and looked at byte by byte: most of it is ASCII.
+    let indent = line.bytes().take_while(|byte| *byte == b' ').count();
+    let body = &line[indent..];
     let length = if let Some(quoted) = body.strip_prefix('"') {
         let mut is_escaped = false;
         let end = quoted.char_indices().find(|(_, letter)| {
@@ -53,7 +54,8 @@ fn halves(line: &str) -> Option<(&str, &str)> {
         });
         end?.0 + 2
     } else {
-        body.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))?
+        body.bytes()
+            .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')))?
     };
     let (key, rest) = line.split_at(indent + length);
     (length > 0 && rest.starts_with(" = ")).then_some((key, rest))

@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 /// A literal of a quoted template. `more`: another part follows before the closing quote, and a `$` or
 /// `%` at the end of this one must not run into it.
 pub(super) fn literal(text: &str, more: bool) -> String {
+    let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | b'$' | b'%' | 0..0x20 | 0x7f);
+    if !text.bytes().any(is_special) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len() + 8);
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -2,7 +2,7 @@
 
 use hcl::expr::{ObjectKey, TemplateExpr, Traversal, Variable};
 use hcl::{Expression, Identifier, Object};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::escape;
 use super::names::{is_bare_key, is_identifier, module_label};
@@ -36,7 +36,7 @@ pub(super) struct Expressions<'a> {
 impl<'a> Expressions<'a> {
     pub(super) fn new(graph: &'a ResourceGraph) -> Self {
         let mut labels = Vec::new();
-        for index in graph.sorted() {
+        for index in graph.indexes() {
             if labels.len() <= index.index() {
                 labels.resize(index.index() + 1, String::new());
             }
@@ -83,15 +83,26 @@ impl<'a> Expressions<'a> {
                 .collect::<Result<Vec<_>, _>>()
                 .map(Expression::Array),
             Value::Object(map) => {
-                let mut keys: Vec<(&String, &Value)> = map.iter().collect();
-                keys.sort_unstable_by(|a, b| a.0.cmp(b.0));
-                let mut object = Object::with_capacity(keys.len());
-                for (key, item) in keys {
-                    object.insert(object_key(key), self.value(node, site, item)?);
-                }
+                let entries = self.entries(node, site, map)?;
+                let mut object = Object::with_capacity(entries.len());
+                object.extend(entries);
                 Ok(Expression::Object(object))
             }
         }
+    }
+
+    /// The entries of an object at a site of a node, sorted by key.
+    pub(super) fn entries(
+        &self,
+        node: NodeIndex,
+        site: Site,
+        map: &Map<String, Value>,
+    ) -> Result<Vec<(ObjectKey, Expression)>, Unexpressible> {
+        let mut keys: Vec<(&String, &Value)> = map.iter().collect();
+        keys.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        keys.into_iter()
+            .map(|(key, item)| Ok((object_key(key), self.value(node, site, item)?)))
+            .collect()
     }
 
     fn text(&self, node: NodeIndex, site: Site, text: &str) -> Result<Expression, Unexpressible> {

@@ -51,7 +51,10 @@ fn short_hash(bytes: &[u8]) -> String {
 
 /// Whether a text can stand as an identifier of HCL; ASCII only.
 pub(super) fn is_identifier(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_plain)
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// Whether it can also be an unquoted key of an object.

@@ -134,7 +134,15 @@ impl Diagnostic {
 
 /// Appends one segment to a JSON pointer, escaped as RFC 6901 says.
 pub(crate) fn pointer(base: &str, segment: &str) -> String {
-    format!("{base}/{}", segment.replace('~', "~0").replace('/', "~1"))
+    let mut pointer = String::with_capacity(base.len() + 1 + segment.len());
+    pointer.push_str(base);
+    pointer.push('/');
+    if segment.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
+        pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(segment);
+    }
+    pointer
 }
 
 /// Names from `known` that a mistyped `word` could have been, nearest first, at most three.

@@ -238,7 +238,8 @@ pub(crate) enum Part<'a> {
 
 /// Whether a string needs [`split`] at all; most do not.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.contains("${") && !text.contains("$\\{")
+    // Most texts have no dollar sign at all, and one byte is found faster than two.
+    !text.contains('$') || (!text.contains("${") && !text.contains("$\\{"))
 }
 
 /// Takes a string apart. Literals are never empty and never follow each other.
@@ -284,7 +285,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<Part<'_>>, SyntaxError> {
 
 /// What stands between here and the next `}`, if it is a placeholder's inside.
 fn inner(rest: &str) -> Option<&str> {
-    let end = rest.find(['{', '}'])?;
+    let end = rest.bytes().position(|byte| matches!(byte, b'{' | b'}'))?;
     (end > 0 && rest.as_bytes()[end] == b'}').then(|| &rest[..end])
 }
 
@@ -344,7 +345,8 @@ fn check_inside(
         Value::Object(map) => {
             for (key, item) in map {
                 *pointer = crate::model::diag::pointer(pointer, key);
-                *path += &format!("{key}: ");
+                path.push_str(key);
+                path.push_str(": ");
                 check_inside(item, site, pointer, path, found);
                 pointer.truncate(pointer_length);
                 path.truncate(path_length);

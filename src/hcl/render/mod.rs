@@ -1,12 +1,15 @@
 //! The files of a run: one root module with a block per resource, and the code of modules beside it.
 
+mod output;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hcl::expr::{FuncCall, Traversal, Variable};
+use hcl::expr::{FuncCall, ObjectKey, Traversal, Variable};
 use hcl::{Attribute, Block, Body, Expression, Identifier, Object};
 use serde_json::{Map, Value};
 
+use self::output::Output;
 use super::align::align;
 use super::expr::{Expressions, Unexpressible, object_key, string};
 use super::names::{is_identifier, provider_name};
@@ -42,7 +45,8 @@ pub(crate) fn render(
         required: BTreeMap::new(),
         variants: BTreeSet::new(),
         variables: BTreeSet::new(),
-        metadata: Object::new(),
+        metadata: Vec::new(),
+        outputs: Vec::new(),
         labels: BTreeMap::new(),
         problems: Vec::new(),
     };
@@ -111,7 +115,8 @@ struct File<'a> {
     /// Provider blocks written: id and variant.
     variants: BTreeSet<(String, String)>,
     variables: BTreeSet<String>,
-    metadata: Object<hcl::expr::ObjectKey, Expression>,
+    metadata: Vec<(ObjectKey, Expression)>,
+    outputs: Vec<Output>,
     labels: BTreeMap<String, ResourceKey>,
     problems: Vec<Diagnostic>,
 }
@@ -288,18 +293,15 @@ impl File<'_> {
             body.push(attribute("depends_on", Expression::Array(waits)).into());
         }
         let label = self.expressions.label(index).to_owned();
-        self.metadata.insert(
-            hcl::expr::ObjectKey::Expression(string(&node_hash(
-                &graph.context().env_uuid,
-                &node.key,
-            ))),
+        self.metadata.push((
+            ObjectKey::Expression(string(&node_hash(&graph.context().env_uuid, &node.key))),
             FuncCall::builder("lookup")
                 .arg(self.expressions.block(index))
                 .arg(string("platform_orchestrator_metadata"))
                 .arg(Expression::Object(Object::new()))
                 .build()
                 .into(),
-        );
+        ));
         self.blocks.push(Block {
             identifier: Identifier::unchecked("module"),
             labels: vec![label.as_str().into()],
@@ -333,17 +335,13 @@ impl File<'_> {
 
     /// The metadata of all modules, then each workload's outputs.
     fn outputs(&mut self) {
-        let metadata = std::mem::take(&mut self.metadata);
-        self.blocks.push(
-            Block::builder("output")
-                .add_label("platform_orchestrator_metadata")
-                .add_attribute(attribute("value", Expression::Object(metadata)))
-                .add_attribute(attribute(
-                    "description",
-                    string("The metadata output from the modules involved in the deployment"),
-                ))
-                .build(),
-        );
+        self.outputs.push(Output {
+            name: "platform_orchestrator_metadata".to_owned(),
+            entries: std::mem::take(&mut self.metadata),
+            description: "The metadata output from the modules involved in the deployment"
+                .to_owned(),
+            is_sensitive: false,
+        });
         let graph = self.expressions.graph();
         for index in graph.sorted() {
             let node = graph.at(index);
@@ -351,19 +349,15 @@ impl File<'_> {
                 continue;
             }
             let name = &node.key.id;
-            let outputs = Value::Object(node.params.clone().unwrap_or_default());
-            match self.expressions.value(index, Site::Output, &outputs) {
-                Ok(value) => self.blocks.push(
-                    Block::builder("output")
-                        .add_label(name.as_str())
-                        .add_attribute(attribute("value", value))
-                        .add_attribute(attribute(
-                            "description",
-                            string(&format!("The output variables for workload '{name}'")),
-                        ))
-                        .add_attribute(attribute("sensitive", Expression::Bool(true)))
-                        .build(),
-                ),
+            let none = Map::new();
+            let outputs = node.params.as_ref().unwrap_or(&none);
+            match self.expressions.entries(index, Site::Output, outputs) {
+                Ok(entries) => self.outputs.push(Output {
+                    name: name.clone(),
+                    entries,
+                    description: format!("The output variables for workload '{name}'"),
+                    is_sensitive: true,
+                }),
                 Err(why) => self.refuse(
                     Place::manifest(pointer("/workloads", name) + "/outputs"),
                     &why,
@@ -395,7 +389,11 @@ impl File<'_> {
                 .map(hcl::Structure::from),
         );
         // Printing into memory fails only on what the tree cannot hold.
-        let printed = hcl::format::to_string(&Body(body)).unwrap_or_default();
+        let mut printed = hcl::format::to_string(&Body(body)).unwrap_or_default();
+        for output in std::mem::take(&mut self.outputs) {
+            printed.push('\n');
+            output.print(&mut printed);
+        }
         align(&printed)
     }
 }
