@@ -19,7 +19,7 @@
 //! failure cannot win. A missed budget is a row like any other: the exit code is 0. It is 1 where something could not be
 //! measured at all, with the reason in its row and on standard error.
 //!
-//! `--quick` is for CI: fewer rounds and sizes, under a minute. `--raw` prints one JSON object per measurement on
+//! `--quick` is for CI: fewer rounds, sizes and shapes, about a minute. `--raw` prints one JSON object per measurement on
 //! standard output, so that every figure can be computed again; the table goes to standard error then. Names of groups
 //! (`compile`, `sealing`, `deploys`, `latency`) restrict it to them.
 
