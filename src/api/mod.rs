@@ -13,6 +13,7 @@ mod error;
 mod module_sources;
 mod objects;
 mod query;
+mod states;
 mod streams;
 
 use axum::extract::Request;
@@ -107,6 +108,15 @@ fn projects_and_environments() -> Router<App> {
         .route(
             &format!("{environment}/actions/refresh_runner"),
             post(environments::refresh_runner),
+        )
+        .route(&format!("{environment}/state"), get(states::get))
+        .route(
+            &format!("{environment}/state/actions/import"),
+            post(states::import),
+        )
+        .route(
+            &format!("{environment}/state/actions/dismiss"),
+            post(states::dismiss),
         )
         .route(
             &format!("{environment}/available-resource-types"),

@@ -28,6 +28,7 @@ mod rollback;
 mod score;
 mod sealed;
 mod settings;
+mod state;
 mod work;
 
 use std::ffi::OsString;
@@ -105,6 +106,9 @@ enum Command {
     /// Remove an object; an environment with everything in it
     #[command(subcommand)]
     Delete(delete::Delete),
+    /// Look at the state of an environment; settle what a killed run left open
+    #[command(subcommand)]
+    State(state::State),
     RenderActiveResourceGraph(graph::Render),
     Demo(demo::Demo),
     /// The image that runs are made of
@@ -143,6 +147,7 @@ impl Command {
             Self::Create(it) => it.run(session).await,
             Self::Update(it) => it.run(session).await,
             Self::Delete(it) => it.run(session).await,
+            Self::State(it) => it.run(session).await,
             Self::RenderActiveResourceGraph(it) => it.run(session).await,
             Self::Demo(it) => it.run(session).await,
             Self::RunnerImage(it) => it.run(session).await,
@@ -424,6 +429,11 @@ mod tests {
             "rollback p e u --plan-only",
             "score deploy p e a.yaml b.yaml --default-image x:1 --print-manifest - --no-prompt --plan-only",
             "logs u --key=@f --follow",
+            "state list p e -o json",
+            "state show p e",
+            "state import p e",
+            "state import p e module.a.terraform_data.b[0] --plan-only --runner process",
+            "state dismiss p e module.a.terraform_data.b[0] terraform_data.c --no-prompt",
             "render-active-resource-graph p e --result - --no-open",
             "completion bash",
             "--org o get projects --data-dir /d -d",
@@ -441,6 +451,7 @@ mod tests {
             "deploy p e m --recipient age1broken",
             "create project p --set-json {} --set-yaml {}",
             "get projects -o xml",
+            "state dismiss p e",
         ] {
             let args = std::iter::once("windlass").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(args).is_err(), "{line}");

@@ -98,6 +98,9 @@ impl Service {
             &wanted_place,
             &runner.id,
         )?;
+        if let Some(place) = &place {
+            refuse_unsettled(place, checked.mode)?;
+        }
         let state = place
             .as_ref()
             .and_then(|place| place.state_deployment.as_deref());
@@ -515,7 +518,17 @@ pub(super) async fn add_break_glass(
     Ok(!extras.recipients.is_empty())
 }
 
-fn refuse_deleting(environment: &Environment) -> Result<(), Error> {
+/// While a killed run has left something open, nothing changes the state.
+fn refuse_unsettled(place: &EnvironmentPlace, mode: Mode) -> Result<(), Error> {
+    if mode.changes_state() && !place.left_open.is_empty() {
+        return Err(Error::Conflict(
+            place.left_open.refusal(&place.project_id, &place.env_id),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn refuse_deleting(environment: &Environment) -> Result<(), Error> {
     if environment.status == "deleting" {
         return Err(Error::Conflict(
             "environment is in status 'deleting'".to_owned(),

@@ -176,6 +176,10 @@ impl Service {
         deletion: &Deletion,
         previous: super::plan::Baseline,
     ) -> Result<String, Error> {
+        if !place.left_open.is_empty() {
+            let refusal = place.left_open.refusal(&place.project_id, &place.env_id);
+            return Err(Error::Conflict(refusal));
+        }
         let found = environments::find_by_uuid(writing, &place.env_uuid).await?;
         let Some((org, environment)) = found else {
             return Err(Error::NotFound("environment not found".to_owned()));

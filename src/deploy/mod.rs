@@ -21,6 +21,7 @@ pub(crate) mod queue;
 mod read;
 mod request;
 mod runners;
+mod settle;
 mod show;
 mod source;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use self::compile::graph_message;
 pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
+pub(crate) use self::settle::Settle;
 use crate::store::deployments::rows;
 use crate::store::{Store, StoreError};
 use crate::wire::runners::Shortcuts;

@@ -160,8 +160,8 @@ impl Service {
         ask: &Ask<'_>,
         keep: Keep,
     ) -> Result<Plan, Error> {
-        if ask.mode == Mode::Destroy {
-            return destroy(ask);
+        if ask.mode.replays() {
+            return replay(ask);
         }
         let mut offer = match ask.target {
             // Going back: the modules and providers of then. What is needed to remove what came since is in the graph
@@ -193,10 +193,15 @@ pub(super) fn empty_manifest() -> Value {
     serde_json::json!({ "workloads": {} })
 }
 
-/// Destroying replays the last bundle as it was, with the newest lock file; nothing of the catalogue is asked.
-fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
-    let nothing =
-        || Error::Conflict("cannot destroy an environment that has never been deployed".to_owned());
+/// Destroying and settling replay the last bundle as it was, with the newest lock file; nothing of the catalogue is
+/// asked.
+fn replay(ask: &Ask<'_>) -> Result<Plan, Error> {
+    let what = if ask.mode == Mode::Destroy {
+        "destroy an environment"
+    } else {
+        "settle the state of an environment"
+    };
+    let nothing = || Error::Conflict(format!("cannot {what} that has never been deployed"));
     let previous = ask.previous.ok_or_else(nothing)?;
     let mut bundle = previous.bundle.clone().ok_or_else(nothing)?;
     if let Some(lock_file) = ask.lock_file {
@@ -208,7 +213,11 @@ fn destroy(ask: &Ask<'_>) -> Result<Plan, Error> {
     Ok(Plan {
         manifest: previous.manifest.clone(),
         graph: previous.graph.clone(),
-        diff: graph::removal(&previous.graph),
+        diff: if ask.mode == Mode::Destroy {
+            graph::removal(&previous.graph)
+        } else {
+            Diff::default()
+        },
         view: previous.view.clone(),
         metrics: Metrics::default(),
         bundle,

@@ -6,6 +6,7 @@ use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{Connection, rows};
 use crate::store::{Store, StoreError, clock};
 use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic};
+use crate::wire::state::Open;
 
 /// v1's three values.
 pub(super) fn status(phase: &Phase) -> &'static str {
@@ -101,10 +102,15 @@ pub(super) async fn full(
     shown.manifest = store.document(connection, &id, Kind::Manifest).await?;
     let diagnostics: Option<Vec<RunDiagnostic>> =
         store.document(connection, &id, Kind::Diagnostics).await?;
+    let left: Option<Open> = store.document(connection, &id, Kind::LeftOpen).await?;
     let finished: Option<Finished> = store.document(connection, &id, Kind::Finished).await?;
     if let Some(extras) = &mut shown.windlass {
         extras.queue_position = position;
         extras.diagnostics = diagnostics.unwrap_or_default();
+        if let Some(left) = left {
+            extras.unrecorded = left.unrecorded;
+            extras.in_flight = left.in_flight;
+        }
         if let Some(finished) = finished {
             extras.run = Some(finished.record);
             extras.unrecorded = finished.unrecorded;

@@ -37,6 +37,11 @@ pub(super) fn literal(text: &str, more: bool) -> String {
     out
 }
 
+/// A whole quoted template that means exactly this text.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", literal(text, false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::literal;

@@ -22,6 +22,12 @@ pub(crate) enum Mode {
     RollbackPlan,
     /// Destroy everything.
     Destroy,
+    /// Take into the state what a killed run made and could not record.
+    StateImport,
+    /// Only show what the next plan would make of that.
+    StateImportPlan,
+    /// Forget what a killed run left open, by name.
+    StateDismiss,
 }
 
 impl Mode {
@@ -38,7 +44,18 @@ impl Mode {
             Self::Rollback => "rollback",
             Self::RollbackPlan => "rollback_plan",
             Self::Destroy => "destroy",
+            Self::StateImport => "state_import",
+            Self::StateImportPlan => "state_import_plan",
+            Self::StateDismiss => "state_dismiss",
         }
+    }
+
+    /// Whether it replays the bundle of the last deployment as it was.
+    pub(crate) fn replays(self) -> bool {
+        matches!(
+            self,
+            Self::Destroy | Self::StateImport | Self::StateImportPlan | Self::StateDismiss
+        )
     }
 
     /// Reads [`Mode::as_str`].
@@ -49,6 +66,9 @@ impl Mode {
             Self::Rollback,
             Self::RollbackPlan,
             Self::Destroy,
+            Self::StateImport,
+            Self::StateImportPlan,
+            Self::StateDismiss,
         ]
         .into_iter()
         .find(|mode| mode.as_str() == text)
@@ -62,6 +82,9 @@ impl Mode {
             Self::Rollback => ("rollback", false),
             Self::RollbackPlan => ("rollback", true),
             Self::Destroy => ("destroy", false),
+            Self::StateImport => ("state_import", false),
+            Self::StateImportPlan => ("state_import", true),
+            Self::StateDismiss => ("state_dismiss", false),
         }
     }
 }
@@ -152,6 +175,8 @@ pub(crate) enum FailureClass {
     Killed,
     /// The state could not be written.
     StateWriteFailed,
+    /// An earlier run was killed, and what it left open is neither imported nor dismissed.
+    Unsettled,
     /// The runner vanished and left no result.
     Lost,
     /// A fault of ours.

@@ -20,6 +20,19 @@ pub(crate) enum Action {
     Plan,
     /// Destroy everything in the state.
     Destroy,
+    /// Take into the state what killed runs made and could not record.
+    Import,
+    /// Only plan that.
+    ImportPlan,
+    /// Forget what killed runs left open.
+    Dismiss,
+}
+
+impl Action {
+    /// Whether the engine may change the state.
+    pub(crate) fn applies(self) -> bool {
+        matches!(self, Self::Deploy | Self::Destroy)
+    }
 }
 
 /// One run, complete: no other input reaches the supervisor.
@@ -53,6 +66,9 @@ pub(crate) struct Job {
     pub(crate) log_recipients: Vec<RecipientSpec>,
     /// Readers of the outputs; empty: outputs are not read.
     pub(crate) output_recipients: Vec<RecipientSpec>,
+    /// What is imported (empty: all that can be) or dismissed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<String>,
     /// `debug`, `info`, `warn` or `error`: what of the engine's stream goes into the log.
     pub(crate) log_level: String,
     /// Seconds per phase: `init`, `plan`, `apply`, `destroy`, `finish`; and `grace` between two interrupts.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::{event::Event, job::Job};
 use crate::model::phase::{FailureClass, Outcome};
 use crate::wire::runners::{DockerConfiguration, ProcessConfiguration};
+use crate::wire::state::Open;
 
 /// Identity of one attempt of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -142,6 +143,12 @@ pub(crate) trait Desk: Send + Sync {
         key: &RunKey,
         events: Vec<Event>,
     ) -> impl Future<Output = Result<(), DeskError>> + Send;
+    /// Says what a run that died left open, before its attempt ends.
+    fn left_open(
+        &self,
+        key: &RunKey,
+        open: Open,
+    ) -> impl Future<Output = Result<(), DeskError>> + Send;
     /// Ends the attempt. After this the launcher may remove it.
     fn complete(
         &self,
@@ -225,6 +232,11 @@ pub(crate) trait Launcher: Send + Sync {
         _assignment: &Assignment,
     ) -> impl Future<Output = Result<(), LaunchError>> + Send {
         async { Ok(()) }
+    }
+    /// What the state directory says is open after a run that died, where it can be looked at from here. Only once the
+    /// carrier is known to have ended.
+    fn left_open(&self, _assignment: &Assignment) -> impl Future<Output = Option<Open>> + Send {
+        async { None }
     }
     /// After a deploy that succeeded and was removed: may start something that waits for the next one (standby).
     fn rest(&self, _assignment: &Assignment) -> impl Future<Output = ()> + Send {

@@ -20,6 +20,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "objects",
         include_str!("migrations/sqlite/0002_objects.sql"),
     ),
+    (
+        3,
+        "left_open",
+        include_str!("migrations/sqlite/0003_left_open.sql"),
+    ),
 ];
 
 /// The version that this program knows.

@@ -128,7 +128,7 @@ pub(crate) struct Deployment {
     pub(crate) created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) completed_at: Option<String>,
-    /// `deploy`, `rollback` or `destroy`.
+    /// `deploy`, `rollback`, `destroy`, and ours: `state_import`, `state_dismiss`.
     pub(crate) mode: String,
     pub(crate) plan_only: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

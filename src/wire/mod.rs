@@ -7,6 +7,7 @@
 pub(crate) mod deployments;
 pub(crate) mod objects;
 pub(crate) mod runners;
+pub(crate) mod state;
 
 use serde::{Deserialize, Serialize};
 

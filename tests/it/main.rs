@@ -19,6 +19,7 @@ mod inside;
 mod kills;
 mod layers;
 mod secrets;
+mod settle;
 mod shipped;
 mod shortcuts;
 mod support;

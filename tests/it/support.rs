@@ -508,6 +508,64 @@ impl Place {
         }
     }
 
+    /// Every process of the run that goes on, as this host sees it: number and name.
+    pub(crate) fn runner_processes(&self) -> Vec<(i32, String)> {
+        if self.launcher() == Launcher::Docker {
+            let listed = self
+                .containers()
+                .into_iter()
+                .map(|container| docker(&["top", &container, "-eo", "pid,comm"]));
+            return listed
+                .flat_map(|text| {
+                    let rows = text.lines().skip(1).filter_map(|line| {
+                        let (pid, name) = line.trim().split_once(' ')?;
+                        Some((pid.parse().ok()?, name.trim().to_owned()))
+                    });
+                    rows.collect::<Vec<_>>()
+                })
+                .collect();
+        }
+        let leaders: Vec<i32> = self
+            .processes()
+            .into_iter()
+            .filter(|(_, line)| line.get(1).is_some_and(|word| word == "inside"))
+            .map(|(pid, _)| pid)
+            .collect();
+        let sessions = processes().into_iter().filter_map(|(pid, _)| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let name = stat.split_once('(')?.1.rsplit_once(')')?.0.to_owned();
+            // State, parent, group, session.
+            let session = stat.rsplit_once(") ")?.1.split(' ').nth(3)?.parse().ok()?;
+            leaders.contains(&session).then_some((pid, name))
+        });
+        sessions.collect()
+    }
+
+    /// Kills the engine that runs with SIGKILL.
+    pub(crate) fn kill_engine(&self) {
+        let engines: Vec<i32> = self
+            .runner_processes()
+            .into_iter()
+            .filter(|(_, name)| ["tofu", "terraform"].contains(&name.as_str()))
+            .map(|(pid, _)| pid)
+            .collect();
+        assert!(!engines.is_empty(), "an engine runs");
+        engines.into_iter().for_each(kill);
+    }
+
+    #[expect(dead_code, reason = "the kill matrix uses it")]
+    /// Kills the supervisor with SIGKILL: process 1 of a container, which takes everything in it along.
+    pub(crate) fn kill_supervisor(&self) {
+        let supervisors: Vec<i32> = self
+            .runner_processes()
+            .into_iter()
+            .filter(|(_, name)| name == "windlass")
+            .map(|(pid, _)| pid)
+            .collect();
+        assert!(!supervisors.is_empty(), "a supervisor runs");
+        supervisors.into_iter().for_each(kill);
+    }
+
     /// The label that every container of this data directory carries.
     pub(crate) fn label(&self) -> Option<String> {
         let format = fs::read_to_string(self.data().join("format")).ok()?;

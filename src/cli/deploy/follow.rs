@@ -39,6 +39,8 @@ pub(crate) struct Over {
     pub(crate) log: Vec<u8>,
     /// Resources that were changed, in order.
     pub(crate) resources: Vec<ResourceEvent>,
+    /// What the engine planned.
+    pub(crate) planned: Vec<ResourceEvent>,
     /// How long we watched.
     pub(crate) took: Duration,
 }
@@ -54,6 +56,7 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
         show_logs: watch.show_logs,
         log: Vec::new(),
         resources: Vec::new(),
+        planned: Vec::new(),
         step: None,
         position: 0,
         is_over: false,
@@ -76,6 +79,7 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
                 progress,
                 log,
                 resources,
+                planned,
                 ..
             } = tracker;
             progress.finish();
@@ -83,6 +87,7 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
                 deployment,
                 log,
                 resources,
+                planned,
                 took,
             })));
         }
@@ -99,6 +104,7 @@ struct Tracker<'a> {
     show_logs: bool,
     log: Vec<u8>,
     resources: Vec<ResourceEvent>,
+    planned: Vec<ResourceEvent>,
     step: Option<Step>,
     position: i64,
     is_over: bool,
@@ -163,8 +169,10 @@ impl Tracker<'_> {
                 .line(&print::paint(print::DIM, format!("  {line}"))),
             _ => {}
         }
-        if resource.state == "done" || resource.state == "failed" {
-            self.resources.push(resource);
+        match resource.state.as_str() {
+            "done" | "failed" => self.resources.push(resource),
+            "planned" => self.planned.push(resource),
+            _ => {}
         }
     }
 

@@ -184,6 +184,7 @@ fn class_words(class: FailureClass) -> &'static str {
         FailureClass::Timeout => "a phase took longer than its deadline",
         FailureClass::Killed => "the run was killed",
         FailureClass::StateWriteFailed => "the state could not be written",
+        FailureClass::Unsettled => "what an earlier run left open is not settled",
         FailureClass::Lost => "the runner vanished without a result",
         FailureClass::Internal => "a fault of Windlass itself",
     }
@@ -229,6 +230,15 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
         advice.push(format!(
             "windlass deploy {} {} deployment://{} deploys the same again",
             deployment.project_id, deployment.env_id, deployment.id
+        ));
+    }
+    if !extras.unrecorded.is_empty() || !extras.in_flight.is_empty() {
+        let of = format!("{} {}", deployment.project_id, deployment.env_id);
+        advice.push(format!(
+            "windlass state import {of} takes those that exist into the state"
+        ));
+        advice.push(format!(
+            "windlass state dismiss {of} ADDRESS... forgets one by name"
         ));
     }
     if !extras.log_recipients.is_empty() {

@@ -106,7 +106,11 @@ fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
             slice = target.slice();
             (&slice, input.previous)
         }
-        (Mode::Destroy, Some(target)) => {
+        // These replay the bundle as it was, so that nobody asks for them here; they would be compiled alike.
+        (
+            Mode::Destroy | Mode::StateImport | Mode::StateImportPlan | Mode::StateDismiss,
+            Some(target),
+        ) => {
             slice = target.slice();
             // What was leaving already goes with the rest.
             let remains = Previous {

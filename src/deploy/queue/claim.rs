@@ -83,6 +83,16 @@ impl Service {
         if row.phase != phase::Phase::Queued || place.lease_run.is_some() {
             return Ok(Looked::Gone);
         }
+        if row.mode.changes_state() && !place.left_open.is_empty() {
+            let message = place.left_open.refusal(&row.project_id, &row.env_id);
+            let class = Some(FailureClass::Unsettled);
+            let uuid = row.env_uuid.clone();
+            self.end(&mut writing, row, Outcome::Failed, class, &message)
+                .await?;
+            self.advance_deletion(&mut writing, &uuid).await?;
+            writing.commit().await?;
+            return Ok(Looked::Gone);
+        }
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(Error::Store(error)) => return Err(Error::Store(error)),
@@ -171,10 +181,8 @@ impl Service {
         if let Some(request) = &request
             && extras.base == Base::Last
             && request.manifest.is_none()
-            && !matches!(
-                row.mode,
-                Mode::Rollback | Mode::RollbackPlan | Mode::Destroy
-            )
+            && !matches!(row.mode, Mode::Rollback | Mode::RollbackPlan)
+            && !row.mode.replays()
         {
             let found = environments::find_by_uuid(connection, &row.env_uuid).await?;
             let Some((org, environment)) = found else {
@@ -238,6 +246,9 @@ impl Service {
             Mode::Deploy | Mode::Rollback => Action::Deploy,
             Mode::PlanOnly | Mode::RollbackPlan => Action::Plan,
             Mode::Destroy => Action::Destroy,
+            Mode::StateImport => Action::Import,
+            Mode::StateImportPlan => Action::ImportPlan,
+            Mode::StateDismiss => Action::Dismiss,
         };
         Ok(Assignment {
             key: RunKey {
@@ -260,6 +271,11 @@ impl Service {
                 allow_downloads: self.settings.allow_downloads,
                 log_recipients: row.log_recipients.clone(),
                 output_recipients: row.output_recipients.clone(),
+                addresses: self
+                    .store
+                    .document(connection, &row.id, Kind::Addresses)
+                    .await?
+                    .unwrap_or_default(),
                 log_level: row.log_level.clone(),
                 deadlines: Deadlines::default(),
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),

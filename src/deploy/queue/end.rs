@@ -11,6 +11,7 @@ use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{Connection, feed, places, rows, runs};
 use crate::store::{Writing, clock};
 use crate::wire::deployments::{RunDiagnostic, What};
+use crate::wire::state::Open;
 
 /// Attempts that never began, after which a deployment fails.
 const TRIES: u32 = 3;
@@ -72,6 +73,23 @@ impl Service {
             places::save(&mut writing, &place).await?;
         }
         self.advance_deletion(&mut writing, &env_uuid).await?;
+        writing.commit().await?;
+        Ok(())
+    }
+
+    /// Records what a run left open that could not say so itself.
+    pub(super) async fn left_open(&self, key: &RunKey, open: &Open) -> Result<(), Error> {
+        let mut writing = self.store.writing().await?;
+        let Some((row, _)) = current(&mut writing, key).await? else {
+            return Ok(());
+        };
+        self.store
+            .document_save(&mut writing, &row.id, Kind::LeftOpen, open)
+            .await?;
+        if let Some(mut place) = places::find(&mut writing, &row.env_uuid).await? {
+            place.left_open = open.clone();
+            places::save(&mut writing, &place).await?;
+        }
         writing.commit().await?;
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::runner::{Adoptable, Assignment, Desk, DeskError, Handle, RunEnd, RunK
 use crate::store::deployments::{feed, rows, runs};
 use crate::store::{StoreError, Watch};
 use crate::wire::deployments::What;
+use crate::wire::state::Open;
 
 /// The desk over the store of this process.
 pub(crate) struct LocalDesk {
@@ -97,6 +98,10 @@ impl Desk for LocalDesk {
 
     async fn events(&self, key: &RunKey, events: Vec<Event>) -> Result<(), DeskError> {
         self.service.said(key, events).await.map_err(desk)
+    }
+
+    async fn left_open(&self, key: &RunKey, open: Open) -> Result<(), DeskError> {
+        self.service.left_open(key, &open).await.map_err(desk)
     }
 
     async fn complete(&self, key: &RunKey, end: RunEnd) -> Result<(), DeskError> {

@@ -4,13 +4,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::current;
 use crate::deploy::{Error, Service};
-use crate::model::phase::{Phase, Step};
+use crate::model::phase::{FailureClass, Phase, Step};
 use crate::runner::RunKey;
 use crate::runner::event::{Event, Finished, Kind};
 use crate::store::deployments::documents::Kind as Document;
 use crate::store::deployments::{feed, places, resources, rows, runs, streams};
 use crate::store::{StoreError, Writing};
 use crate::wire::deployments::{RunDiagnostic, StreamName, What};
+use crate::wire::state::Open;
 
 impl Service {
     /// Stores events in one transaction. Those of an older attempt are dropped, those stored before are skipped.
@@ -130,11 +131,22 @@ impl Service {
         self.store
             .document_save(writing, &row.id, Document::Finished, &finished)
             .await?;
-        if let Some(lock_file) = &finished.lock_file
-            && let Some(mut place) = places::find(writing, &row.env_uuid).await?
-        {
-            place.lock_file = Some(lock_file.clone());
-            places::save(writing, &place).await?;
+        let open = Open {
+            unrecorded: finished.unrecorded.clone(),
+            in_flight: finished.in_flight.clone(),
+        };
+        if let Some(mut place) = places::find(writing, &row.env_uuid).await? {
+            let before = place.clone();
+            if let Some(lock_file) = &finished.lock_file {
+                place.lock_file = Some(lock_file.clone());
+            }
+            // A run that failed before it looked says nothing about it.
+            if finished.outcome.is_success() || !open.is_empty() {
+                place.left_open = open.clone();
+            }
+            if place != before {
+                places::save(writing, &place).await?;
+            }
         }
         row.counts = Some(rows::Counts {
             total: finished.total.unwrap_or(0),
@@ -155,9 +167,10 @@ impl Service {
                 resources::set_metadata(writing, &row.env_uuid, &row.id, hash, metadata).await?;
             }
         }
-        let message = match finished.outcome.is_success() {
-            true => String::new(),
-            false => self.status_message(writing, &row, &finished).await?,
+        let message = match finished.failure_class {
+            _ if finished.outcome.is_success() => String::new(),
+            Some(FailureClass::Unsettled) => open.refusal(&row.project_id, &row.env_id),
+            _ => self.status_message(writing, &row, &finished).await?,
         };
         row.step = Step::Saving;
         self.end(

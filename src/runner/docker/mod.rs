@@ -33,8 +33,10 @@ use super::{
     mirror,
 };
 use crate::model::phase::FailureClass;
+use crate::runner::host;
 use crate::runner::job::Action;
 use crate::wire::runners::DockerConfiguration;
+use crate::wire::state::Open;
 
 /// Whether a daemon answers, and which; else what a person should do.
 pub(crate) async fn probe(docker_host: Option<&str>) -> Result<Daemon, LaunchError> {
@@ -355,6 +357,14 @@ impl Launcher for DockerLauncher {
     async fn stop(&self, _key: &RunKey, handle: &Handle) -> Result<(), LaunchError> {
         let daemon = self.daemon().await?;
         container::terminate(&daemon, container_id(handle)?).await
+    }
+
+    async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
+        let on_this_host = assignment.job.local_state;
+        if !on_this_host {
+            return None;
+        }
+        host::left_open(&self.host.data_dir, &assignment.env_uuid).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

@@ -246,18 +246,12 @@ impl State {
         let mut state = Self::default();
         for resource in raw.resources.iter().filter(|raw| raw.mode == "managed") {
             for instance in &resource.instances {
-                let mut address = String::new();
-                if !resource.module.is_empty() {
-                    address.push_str(&resource.module);
-                    address.push('.');
-                }
-                address.push_str(&resource.kind);
-                address.push('.');
-                address.push_str(&resource.name);
-                if !instance.index_key.is_null() {
-                    // A number prints bare, a text quoted and escaped as the engine does it.
-                    address.push_str(&format!("[{}]", instance.index_key));
-                }
+                let address = address_of(
+                    &resource.module,
+                    &resource.kind,
+                    &resource.name,
+                    &instance.index_key,
+                );
                 let attributes = match &instance.attributes {
                     Value::Object(map) => map
                         .iter()
@@ -282,6 +276,39 @@ impl State {
                 .any(|attributes| attributes.get(key).is_none_or(|held| held == value)),
         }
     }
+
+    /// Whether both know the same objects at this address.
+    pub(crate) fn agrees(&self, other: &Self, address: &str) -> bool {
+        let ids = |state: &Self| {
+            let objects = state.objects.get(address).into_iter().flatten();
+            let mut ids: Vec<_> = objects.map(|object| object.get("id").cloned()).collect();
+            ids.sort();
+            ids
+        };
+        ids(self) == ids(other)
+    }
+
+    /// Addresses in it, sorted.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.objects.keys().cloned().collect()
+    }
+}
+
+/// An address as the engines print it: a number bare, a text quoted, with markers of templates doubled.
+pub(crate) fn address_of(module: &str, kind: &str, name: &str, index: &Value) -> String {
+    let mut address = String::new();
+    if !module.is_empty() {
+        address.push_str(module);
+        address.push('.');
+    }
+    address.push_str(kind);
+    address.push('.');
+    address.push_str(name);
+    if !index.is_null() {
+        let index = index.to_string().replace("${", "$${").replace("%{", "%%{");
+        address.push_str(&format!("[{index}]"));
+    }
+    address
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -10,6 +10,8 @@
 //! version of the stream is refused.
 
 pub(crate) mod document;
+pub(crate) mod plan_file;
+pub(crate) mod state_file;
 pub(crate) mod stream;
 pub(crate) mod words;
 

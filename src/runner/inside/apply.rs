@@ -66,7 +66,7 @@ impl Run<'_> {
         let deadlines = self.job.deadlines;
         let applying = match self.job.action {
             Action::Destroy => deadlines.destroy,
-            Action::Deploy | Action::Plan => deadlines.apply,
+            _ => deadlines.apply,
         };
         let limits = Limits {
             grace: Duration::from_secs(deadlines.grace),
@@ -122,6 +122,9 @@ impl Run<'_> {
     fn rescued(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         let errored = self.place.work.join("errored.tfstate");
         if !errored.exists() {
+            if let Some(guard) = self.guard.as_mut().filter(|_| self.facts.clean) {
+                guard.engine_ended();
+            }
             return result;
         }
         self.facts.clean = false;

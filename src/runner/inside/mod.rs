@@ -16,7 +16,7 @@ mod apply;
 mod call;
 mod child;
 mod ear;
-mod guard;
+pub(crate) mod guard;
 mod intake;
 mod log;
 mod outputs;
@@ -25,6 +25,7 @@ mod plan;
 mod prepare;
 mod ready;
 mod run;
+mod settle;
 pub(crate) mod spool;
 mod verdict;
 

@@ -84,8 +84,8 @@ impl Run<'_> {
         let called = self.engine(command, &mut ear, limits)?;
         let class = match self.job.action {
             Action::Deploy => FailureClass::ApplyFailed,
-            Action::Plan => FailureClass::PlanFailed,
             Action::Destroy => FailureClass::DestroyFailed,
+            _ => FailureClass::PlanFailed,
         };
         self.judge(&called, &Heard::new(false), class, command.name(), &[0])?;
         match ear {

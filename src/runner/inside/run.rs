@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{Called, Ear, Limits};
 use super::child::Word;
-use super::guard::{self, Guard, Open};
+use super::guard::{self, Guard};
 use super::log::Log;
 use super::place::{self, Place};
 use super::prepare::{self, Prepared};
@@ -24,6 +24,7 @@ use crate::runner::engine::{Command, Kind as EngineKind};
 use crate::runner::event::{Finished, Kind};
 use crate::runner::job::{Action, Job};
 use crate::wire::deployments::RunRecord;
+use crate::wire::state::Open;
 
 /// Patience with an engine that changes nothing.
 const SHORT_GRACE: u64 = 60;
@@ -192,7 +193,7 @@ impl<'a> Run<'a> {
             }
         };
         let mut memory = Vec::new();
-        let linked = (job.local_state && job.action != Action::Plan).then_some(&*options.state);
+        let linked = (job.local_state && job.action.applies()).then_some(&*options.state);
         let place = Place::make(&options.spool, linked, options.mirror.as_deref(), job)
             .map_err(broken("make the work directory"))?;
         super::intake::unpack(&place.work, files).map_err(broken("unpack the bundle"))?;
@@ -200,12 +201,12 @@ impl<'a> Run<'a> {
         let mut in_state = BTreeSet::new();
         let mut open = Open::default();
         if job.local_state && job.action == Action::Plan {
-            let (state, found) = guard::look(&options.state)?;
-            open = found;
-            in_state = prepare::of_state(&state);
+            let found = guard::look(&options.state)?;
+            open = found.open;
+            in_state = prepare::of_state(&found.bytes);
             memory.push(
                 place
-                    .state_in_memory(&state)
+                    .state_in_memory(&found.bytes)
                     .map_err(broken("hold the state in memory"))?,
             );
         } else if job.local_state {
@@ -251,11 +252,17 @@ impl<'a> Run<'a> {
     }
 
     fn phases(&mut self) -> Result<Outcome, Failure> {
+        self.settled()?;
+        if self.job.action == Action::Dismiss {
+            return self.dismiss();
+        }
         self.ready()?;
         match self.job.action {
             Action::Deploy => self.deploy(),
             Action::Plan => self.plan(),
             Action::Destroy => self.destroy(),
+            Action::Import | Action::ImportPlan => self.import(),
+            Action::Dismiss => self.dismiss(),
         }
     }
 

@@ -31,6 +31,7 @@ use super::{
     host, inside, mirror, state,
 };
 use crate::model::phase::FailureClass;
+use crate::wire::state::Open;
 
 /// File in a spool that says which process it belongs to.
 const SUPERVISOR: &str = "supervisor.json";
@@ -325,6 +326,14 @@ impl Launcher for ProcessLauncher {
     async fn forget_state(&self, assignment: &Assignment) -> Result<(), LaunchError> {
         state::remove(&self.settings.data_dir, &assignment.env_uuid)
             .map_err(|why| failed("remove the state directory", &why))
+    }
+
+    async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
+        let on_this_host = assignment.job.local_state;
+        if !on_this_host {
+            return None;
+        }
+        host::left_open(&self.settings.data_dir, &assignment.env_uuid).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

@@ -51,6 +51,7 @@ fn assignment() -> Assignment {
             allow_downloads: false,
             log_recipients: Vec::new(),
             output_recipients: Vec::new(),
+            addresses: Vec::new(),
             log_level: "info".into(),
             deadlines: Deadlines::default(),
             shortcuts: crate::wire::runners::Shortcuts::default(),

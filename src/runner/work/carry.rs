@@ -85,6 +85,12 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     if is_emptied {
         run.forget_state().await;
     }
+    if begun
+        && matches!(end, RunEnd::Died { .. })
+        && let Some(open) = launcher.left_open(assignment).await
+    {
+        persist(key, || desk.left_open(key, open.clone())).await;
+    }
     persist(key, || desk.complete(key, end.clone())).await;
     if begun {
         run.remove(handle.as_ref()).await;

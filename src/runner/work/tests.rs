@@ -17,6 +17,7 @@ use crate::runner::{
 };
 use crate::wire::deployments::RunRecord;
 use crate::wire::runners::DockerConfiguration;
+use crate::wire::state::Open;
 
 fn assignment(key: &RunKey) -> Assignment {
     Assignment {
@@ -37,6 +38,7 @@ fn assignment(key: &RunKey) -> Assignment {
             allow_downloads: false,
             log_recipients: Vec::new(),
             output_recipients: Vec::new(),
+            addresses: Vec::new(),
             log_level: "info".to_owned(),
             deadlines: Deadlines::default(),
             shortcuts: crate::wire::runners::Shortcuts::default(),
@@ -268,6 +270,10 @@ impl Desk for FakeDesk {
             });
             self.0.point(At::Event(event.seq)).await;
         }
+        Ok(())
+    }
+
+    async fn left_open(&self, _key: &RunKey, _open: Open) -> Result<(), DeskError> {
         Ok(())
     }
 

@@ -28,6 +28,10 @@ pub(crate) enum Kind {
     Finished,
     /// What the state was made by before this deployment was let change it.
     Before,
+    /// What was open when a run died that could not say it itself.
+    LeftOpen,
+    /// Which addresses a run takes into the state or forgets.
+    Addresses,
 }
 
 impl Kind {
@@ -43,6 +47,8 @@ impl Kind {
             Self::Diagnostics => "diagnostics",
             Self::Finished => "finished",
             Self::Before => "before",
+            Self::LeftOpen => "left_open",
+            Self::Addresses => "addresses",
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::Connection;
 use crate::store::StoreError;
 use crate::wire::deployments::RecipientSpec;
+use crate::wire::state::Open;
 
 /// An environment as the queue sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub(crate) struct EnvironmentPlace {
     pub(crate) lock_file: Option<String>,
     /// How it is being deleted.
     pub(crate) deletion: Option<Deletion>,
+    /// What killed runs left open, as last heard.
+    pub(crate) left_open: Open,
 }
 
 /// Where a state lies. Two that are equal are the same state.
@@ -68,6 +71,7 @@ impl EnvironmentPlace {
             state: None,
             lock_file: None,
             deletion: None,
+            left_open: Open::default(),
         }
     }
 }
@@ -83,6 +87,7 @@ type Columns = (
     Option<String>,
     Option<String>,
     Option<String>,
+    Option<String>,
 );
 
 /// What is kept of an environment.
@@ -92,7 +97,7 @@ pub(crate) async fn find(
 ) -> Result<Option<EnvironmentPlace>, StoreError> {
     let row: Option<Columns> = sqlx::query_as(
         "SELECT env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, lock_file, \
-         deletion FROM places WHERE env_uuid = $1",
+         deletion, left_open FROM places WHERE env_uuid = $1",
     )
     .bind(env_uuid)
     .fetch_optional(connection)
@@ -120,6 +125,12 @@ pub(crate) async fn find(
             .map(|text| serde_json::from_str(&text))
             .transpose()
             .map_err(wrong)?,
+        left_open: row
+            .10
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(wrong)?
+            .unwrap_or_default(),
     }))
 }
 
@@ -141,12 +152,16 @@ pub(crate) async fn save(
         .map(serde_json::to_string)
         .transpose()
         .map_err(wrong)?;
+    let left_open = (!place.left_open.is_empty())
+        .then(|| serde_json::to_string(&place.left_open))
+        .transpose()
+        .map_err(wrong)?;
     sqlx::query(
         "INSERT INTO places (env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, \
-         lock_file, deletion) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         lock_file, deletion, left_open) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (env_uuid) DO UPDATE SET lease_run = excluded.lease_run, epoch = excluded.epoch, \
          state_deployment = excluded.state_deployment, state_place = excluded.state_place, \
-         lock_file = excluded.lock_file, deletion = excluded.deletion",
+         lock_file = excluded.lock_file, deletion = excluded.deletion, left_open = excluded.left_open",
     )
     .bind(&place.env_uuid)
     .bind(&place.org_id)
@@ -158,6 +173,7 @@ pub(crate) async fn save(
     .bind(state)
     .bind(&place.lock_file)
     .bind(deletion)
+    .bind(left_open)
     .execute(connection)
     .await?;
     Ok(())

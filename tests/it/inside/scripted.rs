@@ -62,7 +62,7 @@ fn nothing_to_change_is_said_so() {
 }
 
 #[test]
-fn after_a_kill_of_the_engine_what_it_made_is_named_until_the_state_holds_it() {
+fn after_a_kill_of_the_engine_nothing_is_applied_until_what_it_made_is_settled() {
     let bench = Bench::scripted(
         r#"case $1 in apply)
           if [ -e state/second ]; then planned 0; applied 0; exit 0; fi
@@ -75,13 +75,44 @@ fn after_a_kill_of_the_engine_what_it_made_is_named_until_the_state_holds_it() {
     assert_eq!(ended.addresses("unrecorded"), ["t.b"]);
     assert_eq!(ended.addresses("in_flight"), ["t.c"]);
     fs::write(bench.state().join("second"), "").expect("written");
-    for spool in ["two", "three"] {
-        let again = bench.run(spool, &job("deploy", MAIN));
+    for (spool, action) in [("two", "deploy"), ("three", "destroy")] {
+        let again = bench.run(spool, &job(action, MAIN));
         assert_eq!(again.addresses("unrecorded"), ["t.b"], "{spool}");
         assert_eq!(again.addresses("in_flight"), ["t.c"], "{spool}");
+        let finished = again.finished();
+        assert_eq!(finished["failure_class"], "unsettled", "{finished}");
+        assert_eq!(finished["record"]["engine_processes"], 0, "{finished}");
+        let message = finished["message"].as_str().expect("text");
+        for part in ["`t.b` exist", "`t.c` were", "state import", "state dismiss"] {
+            assert!(message.contains(part), "{message}");
+        }
     }
     let planned = bench.run("plan", &job("plan", MAIN));
     assert_eq!(planned.addresses("unrecorded"), ["t.b"]);
+
+    let settle = |spool: &str, action: &str, addresses: &[&str]| {
+        let mut wanted = job(action, MAIN);
+        wanted["addresses"] = json!(addresses);
+        bench.run(spool, &wanted)
+    };
+    let unknown = settle("unknown", "dismiss", &["t.b", "t.d"]);
+    assert_eq!(unknown.finished()["failure_class"], "config_invalid");
+    let message = unknown.finished()["message"].as_str().expect("text");
+    assert!(
+        message.contains("`t.d` is not left open here; open is `t.b`, `t.c`"),
+        "{message}"
+    );
+    let no_id = settle("no-id", "import", &["t.c"]);
+    assert_eq!(no_id.finished()["failure_class"], "config_invalid");
+    assert_eq!(no_id.addresses("unrecorded"), ["t.b"], "nothing changed");
+    let dismissed = settle("dismiss", "dismiss", &["t.b", "t.c"]);
+    assert_eq!(dismissed.finished()["outcome"], "unchanged");
+    assert!(dismissed.addresses("unrecorded").is_empty());
+    assert!(dismissed.addresses("in_flight").is_empty());
+    assert_eq!(
+        bench.run("last", &job("deploy", MAIN)).finished()["outcome"],
+        "unchanged"
+    );
 }
 
 #[test]

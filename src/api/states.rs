@@ -1,0 +1,88 @@
+//! The state of an environment: looked at, and settled after a kill. Ours, beside v1.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::App;
+use super::auth::Caller;
+use super::body::{Body, Fields, Problems, Text};
+use super::error::Refusal;
+use crate::deploy::Settle;
+use crate::wire::deployments::Deployment;
+use crate::wire::state::{StateSettle, StateView};
+
+/// `GET /orgs/{org}/projects/{project}/envs/{env}/state`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+) -> Result<Json<StateView>, Refusal> {
+    Ok(Json(app.service.state(&org, &project, &env).await?))
+}
+
+/// `POST …/state/actions/import`: 201 with the run.
+pub(crate) async fn import(
+    State(app): State<App>,
+    caller: Caller,
+    Path(of): Path<(String, String, String)>,
+    body: Body,
+) -> Result<(StatusCode, Json<Deployment>), Refusal> {
+    settle(&app, &caller, of, body, Settle::Import).await
+}
+
+/// `POST …/state/actions/dismiss`: 201 with the run.
+pub(crate) async fn dismiss(
+    State(app): State<App>,
+    caller: Caller,
+    Path(of): Path<(String, String, String)>,
+    body: Body,
+) -> Result<(StatusCode, Json<Deployment>), Refusal> {
+    settle(&app, &caller, of, body, Settle::Dismiss).await
+}
+
+async fn settle(
+    app: &App,
+    caller: &Caller,
+    (org, project, env): (String, String, String),
+    Body(fields): Body,
+    what: Settle,
+) -> Result<(StatusCode, Json<Deployment>), Refusal> {
+    let body = asked(fields)?;
+    let run = app
+        .service
+        .settle(&org, (&project, &env), what, body, &caller.user)
+        .await?;
+    Ok((StatusCode::CREATED, Json(run)))
+}
+
+fn asked(mut fields: Fields) -> Result<StateSettle, Refusal> {
+    let mut found = Problems::default();
+    let body = StateSettle {
+        addresses: each(&mut fields, &mut found, "addresses"),
+        plan_only: fields.flag(&mut found, "plan_only").unwrap_or(false),
+        runner: fields.text(&mut found, "runner", Text::up_to(usize::MAX)),
+        log_recipients: each(&mut fields, &mut found, "log_recipients"),
+    };
+    fields.only(&mut found, |key| format!("unknown field \"{key}\""));
+    found.check()?;
+    Ok(body)
+}
+
+/// The items of a list; those that do not fit are noted.
+fn each<T: DeserializeOwned>(
+    fields: &mut Fields,
+    found: &mut Problems,
+    key: &'static str,
+) -> Vec<T> {
+    let items = fields.list(found, key).unwrap_or_default();
+    let mut read = Vec::new();
+    for (at, item) in items.into_iter().enumerate() {
+        match serde_json::from_value(item) {
+            Ok(item) => read.push(item),
+            Err(error) => found.invalid(format!("/{key}/{at}"), format!("{key}: {error}")),
+        }
+    }
+    read
+}

@@ -1,0 +1,223 @@
+//! What lies in the state of an environment, and the runs that settle what a killed one left open.
+
+use super::accept::{Accepted, add_break_glass, refuse_deleting};
+use super::offer::Keep;
+use super::plan::Ask;
+use super::{Error, Service, request, runners, show};
+use crate::model::diag::Document;
+use crate::model::phase::Mode;
+use crate::model::{Diagnostic, Place};
+use crate::runner::host;
+use crate::store::deployments::documents::Kind;
+use crate::store::deployments::places;
+use crate::store::objects::environments;
+use crate::wire::deployments::{Deployment, DeploymentCreate};
+use crate::wire::objects::Environment;
+use crate::wire::state::{Open, StateSettle, StateView};
+
+/// How something is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settle {
+    /// Taken into the state.
+    Import,
+    /// Forgotten by name.
+    Dismiss,
+}
+
+impl Service {
+    /// What the state holds and what is open beside it.
+    pub(crate) async fn state(
+        &self,
+        org: &str,
+        project: &str,
+        env: &str,
+    ) -> Result<StateView, Error> {
+        let mut reading = self.store.reading().await?;
+        let environment = environments::find(&mut reading, org, project, env)
+            .await?
+            .ok_or_else(|| Error::NotFound("environment not found".to_owned()))?;
+        let place = places::find(&mut reading, &environment.uuid).await?;
+        drop(reading);
+        let Some((place, state)) = place.and_then(|mut place| {
+            let state = place.state.take()?;
+            Some((place, state))
+        }) else {
+            return Ok(StateView {
+                storage: None,
+                instance: None,
+                recorded: Some(Vec::new()),
+                open: Open::default(),
+            });
+        };
+        let is_here = state.kind == "local" && state.instance == self.store.instance();
+        let found = match is_here {
+            true => host::state(self.store.place().root(), &environment.uuid)
+                .await
+                .map_err(|error| Error::Conflict(error.to_string()))?,
+            false => None,
+        };
+        let (recorded, open) = match found {
+            Some(found) => (Some(found.state.addresses()), found.open),
+            None => (None, place.left_open),
+        };
+        Ok(StateView {
+            storage: Some(state.kind),
+            instance: Some(state.instance).filter(|instance| !instance.is_empty()),
+            recorded,
+            open,
+        })
+    }
+
+    /// Queues a run that imports or dismisses.
+    pub(crate) async fn settle(
+        &self,
+        org: &str,
+        environment: (&str, &str),
+        what: Settle,
+        body: StateSettle,
+        by: &str,
+    ) -> Result<Deployment, Error> {
+        let (project, env) = environment;
+        let mut log_recipients = readers(&body, what)?;
+        let view = self.state(org, project, env).await?;
+        known(&view, &body.addresses)?;
+        let mode = match what {
+            Settle::Import if body.plan_only => Mode::StateImportPlan,
+            Settle::Import => Mode::StateImport,
+            Settle::Dismiss => Mode::StateDismiss,
+        };
+        let mut writing = self.store.writing().await?;
+        let environment: Environment =
+            environments::find(&mut writing, org, project, env)
+                .await?
+                .ok_or_else(|| Error::NotFound("environment not found".to_owned()))?;
+        refuse_deleting(&environment)?;
+        let place = places::find(&mut writing, &environment.uuid).await?;
+        let state = place
+            .as_ref()
+            .and_then(|place| place.state_deployment.as_deref());
+        let previous = self.state_baseline(&mut writing, state).await?;
+        let mut offer = match &previous {
+            Some(previous) => previous.slice.clone(),
+            None => {
+                return Err(Error::Conflict(
+                    "nothing was ever deployed to this environment, so nothing is left open in its state"
+                        .to_owned(),
+                ));
+            }
+        };
+        if let Some(asked) = &body.runner {
+            let chosen =
+                runners::choose(&self.store, &self.settings, org, &environment, Some(asked));
+            offer.runner = chosen.await?.runner;
+        }
+        runners::same_place(
+            place.as_ref().and_then(|place| place.state.as_ref()),
+            &runners::state_place(&offer.runner, self.store.instance())?,
+            &offer.runner.id,
+        )?;
+        add_break_glass(&mut writing, org, &environment, &mut log_recipients, None).await?;
+        let manifest = super::plan::empty_manifest();
+        let ask = Ask {
+            mode,
+            strict: false,
+            manifest: &manifest,
+            previous: previous.as_ref(),
+            target: None,
+            lock_file: place.as_ref().and_then(|place| place.lock_file.as_deref()),
+        };
+        let plan = self.plan(&offer, &ask, Keep::Yes).await?;
+        let accepted = Accepted {
+            org: org.to_owned(),
+            by: by.to_owned(),
+            mode,
+            rollback_to: None,
+            idempotency: None,
+            log_level: "info".to_owned(),
+            log_recipients,
+            output_recipients: Vec::new(),
+            request: DeploymentCreate {
+                project_id: environment.project_id.clone(),
+                env_id: environment.id.clone(),
+                mode: mode.on_the_wire().0.to_owned(),
+                plan_only: body.plan_only.then_some(true),
+                ..DeploymentCreate::default()
+            },
+            offer,
+            plan,
+            environment,
+        };
+        let row = self.insert(&mut writing, accepted).await?;
+        self.store
+            .document_save(&mut writing, &row.id, Kind::Addresses, &body.addresses)
+            .await?;
+        let shown = show::full(&self.store, &mut writing, row).await?;
+        writing.commit().await?;
+        Ok(shown)
+    }
+}
+
+/// Checks what can be checked without looking at anything else; returns the readers of the log.
+fn readers(
+    body: &StateSettle,
+    what: Settle,
+) -> Result<Vec<crate::wire::deployments::RecipientSpec>, Error> {
+    let mut problems = Vec::new();
+    let mut readers = Vec::new();
+    for (at, reader) in body.log_recipients.iter().enumerate() {
+        let place = format!("/log_recipients/{at}/recipient");
+        request::recipient(
+            reader.clone(),
+            "log_recipients",
+            &place,
+            &mut readers,
+            &mut problems,
+        );
+    }
+    if what == Settle::Dismiss && body.addresses.is_empty() {
+        problems.push(Diagnostic::error(
+            "Addresses missing",
+            "What is dismissed is dismissed by name: give the addresses, as the state of the environment lists them.",
+            Place::at(Document::Request, "/addresses"),
+        ));
+    }
+    match problems.is_empty() {
+        true => Ok(readers),
+        false => Err(Error::Invalid(problems)),
+    }
+}
+
+/// Refuses early what a run would refuse, where the state can be looked at from here.
+fn known(view: &StateView, addresses: &[String]) -> Result<(), Error> {
+    if view.recorded.is_none() {
+        return Ok(());
+    }
+    let open: Vec<&String> = view
+        .open
+        .unrecorded
+        .iter()
+        .chain(&view.open.in_flight)
+        .collect();
+    if open.is_empty() {
+        return Err(Error::Conflict(
+            "nothing is left open in the state of this environment, so there is nothing to settle"
+                .to_owned(),
+        ));
+    }
+    let unknown: Vec<&String> = addresses
+        .iter()
+        .filter(|address| !open.contains(address))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let listed = |all: &[&String]| {
+        let names: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    Err(Error::Conflict(format!(
+        "{} is not left open; open is {}",
+        listed(&unknown),
+        listed(&open)
+    )))
+}

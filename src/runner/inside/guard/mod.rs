@@ -1,0 +1,218 @@
+//! Guards the local state of an environment against what a killed engine leaves.
+//!
+//! Both engines truncate the state file and write it anew in place, and both take an empty file for "no state", after which
+//! they want to create everything again. OpenTofu also writes only every 20 s. Therefore:
+//!
+//! - a valid empty state is put in place before the first apply;
+//! - before each engine start a copy is kept (`terraform.tfstate.windlass`), on the disk before the engine runs;
+//! - a file that is empty or torn is replaced by that copy, so that no engine ever starts on it;
+//! - starts and completions are written to `journal.jsonl` as the engine says them, so that after a kill the journal
+//!   minus the state names what exists and is recorded nowhere, and what may exist.
+//!
+//! The journal holds ids and lies beside the state, under its protection. It stays short: once an engine has ended by
+//! itself the state is the truth, and only what earlier kills left open is kept. An open entry stays until the state
+//! holds that very object; a resource created anew at the same address does not close it. While an entry is open nothing
+//! is applied ([`Guard::open`]), until it is imported or dismissed ([`settle`]).
+//!
+//! [`files`] is how the directory is read and written, [`journal`] what is open, [`look`] the view from outside.
+
+mod files;
+mod journal;
+mod look;
+pub(crate) mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::files::{COPY, JOURNAL, STATE, replace, settle_state, state_in};
+use self::journal::{Entry, What, read_journal, shown, still_open, write_journal};
+pub(crate) use self::look::{Found, look};
+use super::spool::{Syncer, now_us};
+use crate::runner::engine::document::State;
+use crate::runner::engine::stream::Change;
+use crate::wire::state::Open;
+
+/// Why the state cannot be used; in clear.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuardError {
+    /// Neither the file nor our copy can be read.
+    #[error(
+        "the state file `{STATE}` is empty or damaged and there is no valid copy beside it; put a valid one there (the engine's own backup is `{STATE}.backup`) and deploy again"
+    )]
+    Damaged,
+    /// Something about the directory.
+    #[error("could not {what} in the state directory: {}", .error.kind())]
+    Io {
+        what: &'static str,
+        error: io::Error,
+    },
+}
+
+fn io_error(what: &'static str) -> impl Fn(io::Error) -> GuardError {
+    move |error| GuardError::Io { what, error }
+}
+
+/// The guard of one run.
+pub(crate) struct Guard {
+    dir: PathBuf,
+    run: String,
+    attempt: u32,
+    journal: Arc<File>,
+    syncer: Syncer,
+    /// Open entries of earlier runs.
+    earlier: Vec<Entry>,
+    /// Entries of this run.
+    ours: Vec<Entry>,
+    /// Whether a line of this run could not be written.
+    broken: bool,
+    /// The state as last copied, so that an unchanged one is not copied again.
+    copied: Option<Vec<u8>>,
+    /// What was put right at the beginning, for the log.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Guard {
+    /// Prepares the state directory: seeds or repairs the state, and works out what earlier kills left open.
+    pub(crate) fn begin(dir: &Path, run: &str, attempt: u32) -> Result<Self, GuardError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io_error("make a place"))?;
+        let mut notes = Vec::new();
+        let state = settle_state(dir, &mut notes)?;
+        let old = read_journal(dir)?;
+        let before = state_in(dir, COPY).unwrap_or_default();
+        let earlier = still_open(&old, &state, &before);
+        if !earlier.is_empty() {
+            notes.push(format!(
+                "{} resources are left open by an earlier run that was killed; `windlass state list` names them",
+                earlier.len()
+            ));
+        }
+        write_journal(dir, &earlier)?;
+        let journal = Arc::new(
+            File::options()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(dir.join(JOURNAL))
+                .map_err(io_error("open the journal"))?,
+        );
+        Ok(Self {
+            dir: dir.to_owned(),
+            run: run.to_owned(),
+            attempt,
+            syncer: Syncer::start(Arc::clone(&journal)),
+            journal,
+            earlier,
+            ours: Vec::new(),
+            broken: false,
+            copied: None,
+            notes,
+        })
+    }
+
+    /// What earlier kills left open; nothing may be applied while there is anything.
+    pub(crate) fn open(&self) -> Open {
+        shown(&self.earlier)
+    }
+
+    /// Before each engine start: the state is valid, and a copy of it is on the disk.
+    pub(crate) fn before_engine(&mut self) -> Result<(), GuardError> {
+        settle_state(&self.dir, &mut self.notes)?;
+        let bytes = fs::read(self.dir.join(STATE)).map_err(io_error("read the state"))?;
+        if self.copied.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        replace(&self.dir, COPY, &bytes).map_err(io_error("keep a copy of the state"))?;
+        self.copied = Some(bytes);
+        Ok(())
+    }
+
+    /// A change begins.
+    pub(crate) fn started(&mut self, change: &Change) {
+        self.note(What::Start, change);
+    }
+
+    /// A change is done.
+    pub(crate) fn done(&mut self, change: &Change) {
+        self.note(What::Complete, change);
+    }
+
+    /// A change failed.
+    pub(crate) fn errored(&mut self, change: &Change) {
+        self.note(What::Errored, change);
+    }
+
+    fn note(&mut self, what: What, change: &Change) {
+        if change.action == "read" {
+            return;
+        }
+        self.write(Entry {
+            v: 1,
+            run: self.run.clone(),
+            attempt: self.attempt,
+            at_us: now_us(),
+            what,
+            address: change.address.clone(),
+            action: change.action.clone(),
+            id_key: change.id.as_ref().map(|(key, _)| key.clone()),
+            id: change.id.as_ref().map(|(_, value)| value.clone()),
+            gone: None,
+        });
+    }
+
+    /// The engine ended by itself and wrote its state: should anything die from here on, the state is the truth.
+    pub(crate) fn engine_ended(&mut self) {
+        if !self.ours.is_empty() && self.state().is_some() {
+            self.note(What::Ended, &Change::default());
+        }
+    }
+
+    fn write(&mut self, entry: Entry) {
+        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+        line.push(b'\n');
+        self.ours.push(entry);
+        // On a full disk the lines that are missing are those of `ours`, which the end still knows.
+        self.broken |= (&*self.journal).write_all(&line).is_err();
+        self.syncer.ask();
+    }
+
+    /// After the engine: what is open now, written down for the runs to come. `clean` says that the engine ended by itself
+    /// and wrote its state; then what this run noted is settled.
+    pub(crate) fn end(&mut self, clean: bool) -> Result<Open, GuardError> {
+        let state = self.state();
+        let mut all = self.earlier.clone();
+        let settled = clean && state.is_some();
+        if !settled {
+            all.extend(self.ours.iter().cloned());
+        }
+        // A torn file will be replaced by the copy before the next start, so the copy is what counts.
+        let before = state_in(&self.dir, COPY).unwrap_or_default();
+        let state = state.unwrap_or_else(|| before.clone());
+        let open = still_open(&all, &state, &before);
+        if settled || self.broken {
+            write_journal(&self.dir, &open)?;
+        }
+        Ok(shown(&open))
+    }
+
+    /// What the state holds now; `None` when it cannot be read.
+    pub(crate) fn state(&self) -> Option<State> {
+        state_in(&self.dir, STATE)
+    }
+
+    /// Keeps a state that the engine could not write to its place.
+    pub(crate) fn rescue(&self, errored: &Path) -> io::Result<String> {
+        let name = format!("errored-{}-{}.tfstate", self.run, self.attempt);
+        let bytes = fs::read(errored)?;
+        replace(&self.dir, &name, &bytes)?;
+        Ok(name)
+    }
+}

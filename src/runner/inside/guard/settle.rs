@@ -1,0 +1,165 @@
+//! What a killed run left open is settled: taken into the state, or forgotten by name.
+//!
+//! An import is a plan with `import` blocks; what the engine found goes from the plan's own state into ours, and nothing
+//! else does. So an import changes no infrastructure whatever the plan says, and what the plan says is what the next
+//! deploy of the same would do.
+
+use std::path::Path;
+
+use super::files::{COPY, STATE, replace, valid_state};
+use super::journal::{Entry, What, write_journal};
+use super::{Guard, GuardError, io_error};
+use crate::hcl;
+use crate::runner::engine::state_file::StateFile;
+
+/// Why nothing was settled; in clear.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    /// The directory.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What is to be imported.
+#[derive(Debug)]
+pub(crate) struct Import {
+    entries: Vec<Entry>,
+    /// The state to plan on: without the objects whose places are taken.
+    file: StateFile,
+}
+
+impl Import {
+    /// `import` blocks, with ids.
+    pub(crate) fn blocks(&self) -> String {
+        let block = |entry: &Entry| {
+            let id = hcl::quoted(entry.id.as_deref().unwrap_or_default());
+            format!("import {{\n  to = {}\n  id = {id}\n}}\n", entry.address)
+        };
+        self.entries.iter().map(block).collect()
+    }
+
+    /// The state to plan on.
+    pub(crate) fn state(&self) -> Option<Vec<u8>> {
+        self.file.successor()
+    }
+}
+
+impl Guard {
+    /// Chooses what to import: these addresses, or all that can be.
+    pub(crate) fn choose(&self, addresses: &[String]) -> Result<Import, SettleError> {
+        self.all_known(addresses)?;
+        let wanted = |entry: &&Entry| addresses.is_empty() || addresses.contains(&entry.address);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut without = Vec::new();
+        for entry in self.earlier.iter().filter(wanted) {
+            if entry.what == What::Unrecorded && entry.id.is_some() {
+                entries.retain(|other| other.address != entry.address);
+                entries.push(entry.clone());
+            } else {
+                without.push(&entry.address);
+            }
+        }
+        without.retain(|address| !entries.iter().any(|entry| entry.address == **address));
+        if !without.is_empty() && !addresses.is_empty() {
+            return Err(SettleError::Refused(format!(
+                "of {} no id is known, because the run was killed before the engine said it, so it cannot be imported: look whether it exists; remove it or keep it, and dismiss it",
+                listed(without.iter().map(|address| address.as_str()))
+            )));
+        }
+        if entries.is_empty() {
+            return Err(SettleError::Refused(
+                match without.is_empty() {
+                    true => "nothing is left open here, so there is nothing to import",
+                    false => "of what is left open no id is known, so nothing can be imported: look whether it exists; remove it or keep it, and dismiss it",
+                }
+                .to_owned(),
+            ));
+        }
+        let (bytes, _) = valid_state(&self.dir)?;
+        let mut file = StateFile::read(&bytes).ok_or_else(foreign)?;
+        for entry in &entries {
+            // An object that holds the place was replaced: it is gone, or it has yet to go.
+            if entry.gone.is_some() {
+                file.forget(&entry.address);
+            } else {
+                let key = uuid::Uuid::new_v4().simple().to_string();
+                file.depose(&entry.address, &key[..8]);
+            }
+        }
+        Ok(Import { entries, file })
+    }
+
+    /// Puts what the plan found into the state: whole or not at all.
+    pub(crate) fn adopt(&mut self, import: Import, planned: &[u8]) -> Result<(), SettleError> {
+        let Import { entries, mut file } = import;
+        let planned = StateFile::read(planned).ok_or_else(foreign)?;
+        for entry in &entries {
+            let object = planned.object(&entry.address).ok_or_else(|| {
+                SettleError::Refused(format!(
+                    "the engine's plan does not hold `{}` after the import; nothing was changed",
+                    entry.address
+                ))
+            })?;
+            file.put(object);
+        }
+        let bytes = file.successor().ok_or_else(foreign)?;
+        let keep = |dir: &Path| {
+            let (before, _) = valid_state(dir)?;
+            replace(dir, COPY, &before).map_err(io_error("keep a copy of the state"))?;
+            replace(dir, STATE, &bytes).map_err(io_error("write the state"))
+        };
+        keep(&self.dir)?;
+        self.copied = None;
+        self.earlier.retain(|entry| {
+            !entries
+                .iter()
+                .any(|done| done.address == entry.address && entry.what == What::Unrecorded)
+        });
+        Ok(write_journal(&self.dir, &self.earlier)?)
+    }
+
+    /// Forgets these addresses: all of them or none.
+    pub(crate) fn dismiss(&mut self, addresses: &[String]) -> Result<(), SettleError> {
+        self.all_known(addresses)?;
+        self.earlier
+            .retain(|entry| !addresses.contains(&entry.address));
+        Ok(write_journal(&self.dir, &self.earlier)?)
+    }
+
+    fn all_known(&self, addresses: &[String]) -> Result<(), SettleError> {
+        let known =
+            |address: &&String| self.earlier.iter().any(|entry| entry.address == ***address);
+        let unknown: Vec<&str> = addresses
+            .iter()
+            .filter(|address| !known(address))
+            .map(String::as_str)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let open = listed(self.earlier.iter().map(|entry| entry.address.as_str()));
+        Err(SettleError::Refused(format!(
+            "{} is not left open here; open is {open}",
+            listed(unknown.into_iter())
+        )))
+    }
+}
+
+fn foreign() -> SettleError {
+    SettleError::Refused(
+        "the state has a format that this Windlass does not know, so nothing is put into it"
+            .to_owned(),
+    )
+}
+
+fn listed<'a>(addresses: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = addresses.map(|address| format!("`{address}`")).collect();
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,241 @@
+//! The guard on directories as kills leave them.
+
+use std::fs;
+use std::path::Path;
+
+use super::files::{COPY, JOURNAL, STATE};
+use super::*;
+use crate::runner::engine::document::State;
+
+fn change(address: &str, action: &str, id: Option<&str>) -> Change {
+    Change {
+        address: address.into(),
+        action: action.into(),
+        id: id.map(|id| ("id".into(), id.into())),
+    }
+}
+
+fn put_state(dir: &Path, objects: &[(&str, &str)]) {
+    let resources: Vec<_> = objects
+        .iter()
+        .map(|(name, id)| {
+            serde_json::json!({"mode": "managed", "type": "t", "name": name,
+                "instances": [{"attributes": {"id": id}}]})
+        })
+        .collect();
+    let state = serde_json::json!({"version": 4, "serial": 2, "lineage": "l", "outputs": {}, "resources": resources});
+    fs::write(dir.join(STATE), state.to_string()).expect("written");
+}
+
+fn begin(dir: &Path, attempt: u32) -> Guard {
+    Guard::begin(dir, "run", attempt).expect("a guard")
+}
+
+#[test]
+fn an_empty_state_is_put_before_the_first_apply() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    let state = fs::read(dir.path().join(STATE)).expect("seeded");
+    assert!(State::read(&state).is_some());
+    assert_eq!(fs::read(dir.path().join(COPY)).expect("copied"), state);
+}
+
+#[test]
+fn an_empty_or_torn_state_is_replaced_by_the_copy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    put_state(dir.path(), &[("a", "1")]);
+    let whole = fs::read(dir.path().join(STATE)).expect("there");
+    begin(dir.path(), 1).before_engine().expect("copied");
+    for torn in [&b""[..], &whole[..20]] {
+        fs::write(dir.path().join(STATE), torn).expect("torn");
+        let guard = begin(dir.path(), 2);
+        assert_eq!(guard.notes.len(), 1);
+        assert_eq!(fs::read(dir.path().join(STATE)).expect("there"), whole);
+    }
+}
+
+#[test]
+fn a_damaged_state_without_a_copy_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join(STATE), "").expect("written");
+    assert!(matches!(
+        Guard::begin(dir.path(), "run", 1),
+        Err(GuardError::Damaged)
+    ));
+}
+
+#[test]
+fn after_a_kill_journal_minus_state_is_open_and_stays_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    for (name, id) in [("t.a", "1"), ("t.b", "2")] {
+        guard.started(&change(name, "create", None));
+        guard.done(&change(name, "create", Some(id)));
+    }
+    guard.started(&change("t.c", "create", None));
+    put_state(dir.path(), &[("a", "1")]);
+    let expected = Open {
+        unrecorded: vec!["t.b".into()],
+        in_flight: vec!["t.c".into()],
+    };
+    assert_eq!(guard.end(false).expect("worked out"), expected);
+    drop(guard);
+
+    // The next run makes both anew: the objects of the first one are still nobody's.
+    let mut guard = begin(dir.path(), 2);
+    put_state(dir.path(), &[("a", "1"), ("b", "8"), ("c", "9")]);
+    assert_eq!(guard.end(true).expect("worked out"), expected);
+    drop(guard);
+
+    // Imported: the state holds that very object.
+    put_state(dir.path(), &[("a", "1"), ("b", "2")]);
+    let open = begin(dir.path(), 3).end(true).expect("worked out");
+    assert_eq!(open.unrecorded, Vec::<String>::new());
+}
+
+#[test]
+fn a_supervisor_that_died_with_its_engine_is_worked_out_by_the_next() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.started(&change("t.a", "create", None));
+    guard.done(&change("t.a", "create", Some("1")));
+    guard.started(&change("t.b", "delete", Some("5")));
+    drop(guard);
+    let open = begin(dir.path(), 2).end(true).expect("worked out");
+    assert_eq!(open.unrecorded, ["t.a"]);
+}
+
+#[test]
+fn a_clean_end_settles_everything() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.started(&change("t.a", "create", None));
+    guard.errored(&change("t.a", "create", None));
+    assert_eq!(guard.end(true).expect("worked out"), Open::default());
+    assert_eq!(fs::read(dir.path().join(JOURNAL)).expect("there"), b"");
+}
+
+#[test]
+fn a_replacement_that_was_killed_between_its_halves_is_seen() {
+    let dir = tempfile::tempdir().expect("a directory");
+    put_state(dir.path(), &[("a", "1")]);
+    let mut guard = begin(dir.path(), 1);
+    guard.started(&change("t.a", "delete", Some("1")));
+    guard.done(&change("t.a", "delete", Some("1")));
+    guard.started(&change("t.a", "create", None));
+    guard.done(&change("t.a", "create", Some("2")));
+    let open = guard.end(false).expect("worked out");
+    assert_eq!(open.unrecorded, ["t.a"]);
+}
+
+#[test]
+fn a_new_object_whose_id_is_unknown_is_open_although_the_old_one_is_in_the_state() {
+    let dir = tempfile::tempdir().expect("a directory");
+    put_state(dir.path(), &[("a", "1")]);
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    guard.started(&change("t.a", "delete", Some("1")));
+    guard.done(&change("t.a", "delete", Some("1")));
+    guard.started(&change("t.a", "create", None));
+    let open = guard.end(false).expect("worked out");
+    assert_eq!(open.in_flight, ["t.a"]);
+    drop(guard);
+    let open = begin(dir.path(), 2).open();
+    assert_eq!(open.in_flight, ["t.a"]);
+}
+
+#[test]
+fn what_the_engine_wrote_is_in_flight_no_more() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    guard.started(&change("t.a", "create", None));
+    put_state(dir.path(), &[("a", "1")]);
+    assert_eq!(guard.end(false).expect("worked out"), Open::default());
+}
+
+#[test]
+fn a_supervisor_that_died_after_its_engine_ended_leaves_nothing_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.started(&change("t.a", "create", None));
+    guard.errored(&change("t.a", "create", None));
+    guard.engine_ended();
+    drop(guard);
+    assert!(begin(dir.path(), 2).open().is_empty());
+}
+
+/// A plan's state: what ours had, and objects with these ids.
+fn planned(objects: &[(&str, &str)]) -> Vec<u8> {
+    let resources: Vec<_> = objects
+        .iter()
+        .map(|(name, id)| {
+            serde_json::json!({"mode": "managed", "type": "t", "name": name, "provider": "p",
+                "instances": [{"schema_version": 0, "attributes": {"id": id}}]})
+        })
+        .collect();
+    serde_json::json!({"version": 4, "serial": 9, "lineage": "l", "outputs": {}, "resources": resources})
+        .to_string()
+        .into_bytes()
+}
+
+#[test]
+fn an_import_puts_what_the_plan_found_into_the_state_and_closes_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    put_state(dir.path(), &[("a", "1"), ("b", "2")]);
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    // One was made; one was replaced, its predecessor deleted first; one was replaced, its predecessor still there.
+    guard.done(&change("t.new", "create", Some("${x}")));
+    guard.done(&change("t.a", "delete", Some("1")));
+    guard.done(&change("t.a", "create", Some("11")));
+    guard.done(&change("t.b", "create", Some("22")));
+    guard.started(&change("t.c", "create", None));
+    guard.end(false).expect("worked out");
+    drop(guard);
+
+    let mut guard = begin(dir.path(), 2);
+    let import = guard.choose(&[]).expect("chosen");
+    let blocks = import.blocks();
+    assert!(
+        blocks.contains("to = t.new\n  id = \"$${x}\"\n"),
+        "{blocks}"
+    );
+    let base = State::read(&import.state().expect("a state")).expect("valid");
+    assert!(!base.holds("t.a", None), "it is gone");
+    assert!(base.holds("t.b", Some(("id", "2"))), "it has yet to go");
+    let found = planned(&[("new", "${x}"), ("a", "11"), ("b", "22"), ("foreign", "9")]);
+    guard.adopt(import, &found).expect("adopted");
+    let state = guard.state().expect("valid");
+    for (address, id) in [
+        ("t.new", "${x}"),
+        ("t.a", "11"),
+        ("t.b", "22"),
+        ("t.b", "2"),
+    ] {
+        assert!(state.holds(address, Some(("id", id))), "{address} {id}");
+    }
+    assert!(!state.holds("t.foreign", None));
+    assert_eq!(state.managed, 4);
+    assert_eq!(guard.end(true).expect("worked out").unrecorded, [""; 0]);
+    assert_eq!(begin(dir.path(), 3).open().in_flight, ["t.c"]);
+}
+
+#[test]
+fn an_import_that_the_plan_lacks_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.done(&change("t.a", "create", Some("1")));
+    guard.done(&change("t.b", "create", Some("2")));
+    drop(guard);
+    let mut guard = begin(dir.path(), 2);
+    let before = fs::read(dir.path().join(STATE)).expect("there");
+    let import = guard.choose(&[]).expect("chosen");
+    assert!(guard.adopt(import, &planned(&[("a", "1")])).is_err());
+    assert_eq!(fs::read(dir.path().join(STATE)).expect("there"), before);
+    assert_eq!(
+        guard.end(true).expect("worked out").unrecorded,
+        ["t.a", "t.b"]
+    );
+}

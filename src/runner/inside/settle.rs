@@ -1,0 +1,117 @@
+//! What killed runs left open: nothing is applied before it is settled, and how a run settles it.
+//!
+//! Ids go from the journal to the engine through memory: neither the work directory nor the command line has them.
+
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use super::guard::Guard;
+use super::guard::settle::SettleError;
+use super::run::Run;
+use super::verdict::Failure;
+use crate::model::phase::{FailureClass, Outcome, Step};
+use crate::runner::engine::plan_file;
+use crate::runner::job::Action;
+
+/// Where the `import` blocks stand in the work directory; no file of a bundle has this name.
+const BLOCKS: &str = "windlass_import.tf";
+
+impl From<SettleError> for Failure {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Guard(error) => error.into(),
+            SettleError::Refused(message) => Self::new(FailureClass::ConfigInvalid, message),
+        }
+    }
+}
+
+fn memory(name: &'static str) -> Result<std::fs::File, Failure> {
+    rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::empty())
+        .map(std::fs::File::from)
+        .map_err(|error| broken("hold it in memory")(error.into()))
+}
+
+fn broken(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| {
+        Failure::new(
+            FailureClass::Internal,
+            format!("could not {what}: {}", error.kind()),
+        )
+    }
+}
+
+impl Run<'_> {
+    /// Refuses to apply while something is open.
+    pub(super) fn settled(&self) -> Result<(), Failure> {
+        let open = self.guard.as_ref().map(Guard::open).unwrap_or_default();
+        if open.is_empty() || !self.job.action.applies() {
+            return Ok(());
+        }
+        // Only the worker knows the names of the place.
+        Err(Failure::new(
+            FailureClass::Unsettled,
+            open.refusal("PROJECT", "ENV"),
+        ))
+    }
+
+    fn guarded(&mut self) -> Result<&mut Guard, Failure> {
+        self.guard.as_mut().ok_or_else(|| {
+            Failure::new(
+                FailureClass::ConfigInvalid,
+                "this environment keeps its state elsewhere, where nothing is journalled, so there is nothing to settle",
+            )
+        })
+    }
+
+    /// Forgets what is named.
+    pub(super) fn dismiss(&mut self) -> Result<Outcome, Failure> {
+        self.step(Step::Saving);
+        let addresses = &self.job.addresses;
+        self.guarded()?.dismiss(addresses)?;
+        Ok(Outcome::Unchanged)
+    }
+
+    /// Plans with `import` blocks; then, unless only the plan is wanted, takes what was found into the state.
+    pub(super) fn import(&mut self) -> Result<Outcome, Failure> {
+        let addresses = &self.job.addresses;
+        let import = self.guarded()?.choose(addresses)?;
+        let state = import.state().unwrap_or_default();
+        let state = self
+            .place
+            .state_in_memory(&state)
+            .map_err(broken("hold the state in memory"))?;
+        let mut blocks = memory("import")?;
+        blocks
+            .write_all(import.blocks().as_bytes())
+            .map_err(broken("hold the import in memory"))?;
+        std::os::unix::fs::symlink(
+            format!("/dev/fd/{}", blocks.as_raw_fd()),
+            self.place.work.join(BLOCKS),
+        )
+        .map_err(broken("give the import to the engine"))?;
+        self.memory.extend([state, OwnedFd::from(blocks)]);
+
+        let plan = self.plan_in_memory()?;
+        let (_, heard) = self.planned(&plan)?;
+        let counts = heard.planned.unwrap_or_default();
+        self.step(Step::Saving);
+        if self.job.action == Action::ImportPlan {
+            self.facts.counts = (counts.add, counts.change, counts.remove);
+            return Ok(Outcome::Planned);
+        }
+        let planned = state_of(&plan)?;
+        self.guarded()?.adopt(import, &planned)?;
+        Ok(Outcome::Unchanged)
+    }
+}
+
+/// The state that a plan starts from.
+fn state_of(plan: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = std::fs::read(plan).map_err(broken("read the plan"))?;
+    plan_file::state(&bytes).ok_or_else(|| {
+        Failure::new(
+            FailureClass::Internal,
+            "the engine's plan file has a format that this Windlass does not know, so nothing was imported",
+        )
+    })
+}

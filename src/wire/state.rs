@@ -1,0 +1,121 @@
+//! What a killed run left open, and how it is settled; ours, beside v1.
+//!
+//! Addresses only: ids stay in the state directory.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::deployments::RecipientSpec;
+
+/// Addresses told in one sentence before the rest is only counted.
+const TOLD: usize = 20;
+
+/// What killed runs left open in an environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Open {
+    /// These exist, and the state does not hold them.
+    #[serde(default)]
+    pub(crate) unrecorded: Vec<String>,
+    /// These were being changed, and may exist.
+    #[serde(default)]
+    pub(crate) in_flight: Vec<String>,
+}
+
+impl Open {
+    /// Whether nothing is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unrecorded.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Why nothing is deployed to this environment, what each list means, and the commands that settle it.
+    pub(crate) fn refusal(&self, project: &str, env: &str) -> String {
+        let mut text =
+            "an earlier run was killed and left open what the state does not hold:".to_owned();
+        for (addresses, meaning) in [
+            (
+                &self.unrecorded,
+                "exist and are recorded nowhere (unrecorded)",
+            ),
+            (&self.in_flight, "were being made and may exist (in flight)"),
+        ] {
+            if addresses.is_empty() {
+                continue;
+            }
+            let names: Vec<String> = addresses
+                .iter()
+                .take(TOLD)
+                .map(|address| format!("`{address}`"))
+                .collect();
+            let _ = write!(text, " {}", names.join(", "));
+            if addresses.len() > TOLD {
+                let _ = write!(text, " and {} more", addresses.len() - TOLD);
+            }
+            let _ = write!(text, " {meaning};");
+        }
+        let _ = write!(
+            text,
+            " a plan would make all of them again, so nothing is planned before each is settled: `windlass state \
+             import {project} {env}` takes those that exist into the state, `windlass state dismiss {project} {env} \
+             ADDRESS...` says of one that it does not exist or that you look after it yourself; `windlass state \
+             list {project} {env}` shows them"
+        );
+        text
+    }
+}
+
+/// `GET …/envs/{env}/state`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StateView {
+    /// Type of the state storage; absent before the first apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) storage: Option<String>,
+    /// The installation whose host has it; absent where any host reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// Addresses in the state; absent where it cannot be looked at from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recorded: Option<Vec<String>>,
+    /// What killed runs left open.
+    #[serde(flatten)]
+    pub(crate) open: Open,
+}
+
+/// `POST …/envs/{env}/state/actions/import` and `…/dismiss`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct StateSettle {
+    /// Which; empty for all that can be imported. Never empty for a dismissal.
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
+    /// Import nothing, show what the next plan would make of it.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub(crate) plan_only: bool,
+    /// Runner for this alone; else the one of the last deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runner: Option<String>,
+    /// Readers of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) log_recipients: Vec<RecipientSpec>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_addresses_meanings_and_both_commands() {
+        let open = Open {
+            unrecorded: (0..22).map(|n| format!("t.a{n}")).collect(),
+            in_flight: vec!["t.b".into()],
+        };
+        let text = open.refusal("shop", "dev");
+        for part in [
+            "`t.a19` and 2 more exist",
+            "`t.b` were being made and may exist",
+            "`windlass state import shop dev`",
+            "`windlass state dismiss shop dev ADDRESS...`",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
