@@ -1,6 +1,6 @@
 //! Documents of the engine: `output -json`, `show -json PLAN`, and the state file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -205,6 +205,8 @@ fn with_unknown(value: Value, unknown: &Value) -> Value {
 pub(crate) struct State {
     /// Address → the scalar attributes of its objects (current and deposed), so that an object can be recognised by its id.
     objects: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    /// Addresses of objects that the engine calls half made: it replaces them.
+    half: BTreeSet<String>,
     /// Managed objects.
     pub(crate) managed: u64,
 }
@@ -234,6 +236,8 @@ struct RawInstance {
     index_key: Value,
     #[serde(default)]
     attributes: Value,
+    #[serde(default)]
+    status: String,
 }
 
 impl State {
@@ -259,6 +263,9 @@ impl State {
                         .collect(),
                     _ => BTreeMap::new(),
                 };
+                if instance.status == "tainted" {
+                    state.half.insert(address.clone());
+                }
                 state.objects.entry(address).or_default().push(attributes);
                 state.managed += 1;
             }
@@ -275,6 +282,11 @@ impl State {
                 .iter()
                 .any(|attributes| attributes.get(key).is_none_or(|held| held == value)),
         }
+    }
+
+    /// Whether the engine knows that the object at this address is only half made.
+    pub(crate) fn is_half_made(&self, address: &str) -> bool {
+        self.half.contains(address)
     }
 
     /// Whether both know the same objects at this address.

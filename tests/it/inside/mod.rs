@@ -131,6 +131,10 @@ impl Going {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         send(signal, self.child.id());
     }

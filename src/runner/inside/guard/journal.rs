@@ -140,9 +140,12 @@ pub(super) fn still_open(entries: &[Entry], state: &State, before: &State) -> Ve
         match (entry.what, entry.action.as_str()) {
             // What was being deleted or changed is in the state still: the next refresh finds out.
             (What::InFlight, "delete" | "update") => !held,
-            // Without an id the address says something only where it stood empty, or held another object, before.
+            // An object that is there without its end having been said may lack what its provisioners were to do; both
+            // engines record such a one as whole while they write others down. One that they call half made they replace.
             (What::InFlight, _) if entry.id().is_none() => {
-                !held || entries.contains(entry) || state.agrees(before, &entry.address)
+                !state.is_half_made(&entry.address)
+                    || entries.contains(entry)
+                    || state.agrees(before, &entry.address)
             }
             _ => !held,
         }

@@ -146,12 +146,17 @@ fn a_new_object_whose_id_is_unknown_is_open_although_the_old_one_is_in_the_state
 }
 
 #[test]
-fn what_the_engine_wrote_is_in_flight_no_more() {
+fn what_the_engine_calls_half_made_is_in_flight_no_more() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut guard = begin(dir.path(), 1);
     guard.before_engine().expect("copied");
     guard.started(&change("t.a", "create", None));
     put_state(dir.path(), &[("a", "1")]);
+    let open = guard.end(false).expect("worked out");
+    assert_eq!(open.in_flight, ["t.a"], "its provisioners may not have run");
+    let state = fs::read_to_string(dir.path().join(STATE)).expect("there");
+    let half = state.replace("\"attributes\"", "\"status\":\"tainted\",\"attributes\"");
+    fs::write(dir.path().join(STATE), half).expect("written");
     assert_eq!(guard.end(false).expect("worked out"), Open::default());
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A module stands at a gate while the test kills, so no timing is involved.
 
+mod program;
+
 use crate::support::{CATALOGUE, Client, Launcher, Place, by_both_launchers, wait_until};
 
 by_both_launchers! {

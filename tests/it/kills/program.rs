@@ -1,0 +1,376 @@
+//! Kills at random instants and inside the state write, again and again: whatever was finished is in the state or named, nothing
+//! that exists is planned again, and once the rest is settled the next deploy succeeds.
+//!
+//! A short program by default. `WINDLASS_KILLS=50` sets how many kills each engine gets, `WINDLASS_SEED` repeats a program;
+//! both are printed with what happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::inside::{Bench, Ended, job};
+use crate::support::Engine;
+
+mod random_kills_lose_nothing {
+    #[test]
+    #[ignore = "needs opentofu"]
+    fn opentofu() {
+        super::program(crate::support::Engine::OpenTofu);
+    }
+
+    #[test]
+    #[ignore = "needs terraform"]
+    fn terraform() {
+        super::program(crate::support::Engine::Terraform);
+    }
+}
+
+/// A stream of numbers that a seed repeats (splitmix64).
+struct Lot(u64);
+
+impl Lot {
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn flip(&mut self) -> bool {
+        self.draw().is_multiple_of(2)
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// What a program came to.
+#[derive(Debug, Default)]
+struct Report {
+    kills: u64,
+    first_deploys: u64,
+    of_the_supervisor: u64,
+    inside_the_write: u64,
+    too_late: u64,
+    empty_states: u64,
+    torn_states: u64,
+    finished: usize,
+    unrecorded: usize,
+    in_flight: usize,
+    imports: u64,
+    dismissals: u64,
+}
+
+fn program(engine: Engine) {
+    let kills = number("WINDLASS_KILLS").unwrap_or(6);
+    let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let seed = number("WINDLASS_SEED").unwrap_or(clock.as_nanos() as u64);
+    eprintln!(
+        "{} WINDLASS_KILLS={kills} WINDLASS_SEED={seed}",
+        engine.name()
+    );
+    let mut lot = Lot(seed);
+    let mut report = Report::default();
+    let began = Instant::now();
+    // How long an apply takes here, so that instants fall into it.
+    let length = Scene::new(engine, false).apply_length();
+    for number in 0..kills {
+        let is_later = lot.flip();
+        let scene = Scene::new(engine, is_later);
+        let context = format!("kill {number} of seed {seed}, {}", engine.name());
+        scene.one_kill(&mut lot, length, &mut report, &context);
+    }
+    eprintln!("{} after {:?}: {report:#?}", engine.name(), began.elapsed());
+}
+
+/// An environment, and the deployment in which the kill falls.
+struct Scene {
+    bench: Bench,
+    engine: Engine,
+    /// What the deployment that is killed asks for.
+    wanted: Vec<String>,
+    generation: u32,
+    /// What was there before.
+    earlier: BTreeSet<String>,
+}
+
+fn keys(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|n| format!("k{n:02}")).collect()
+}
+
+fn address(key: &str) -> String {
+    format!("terraform_data.this[\"{key}\"]")
+}
+
+impl Scene {
+    /// A first deploy makes 30 objects; a later one changes 10, removes 5 and makes 20.
+    fn new(engine: Engine, is_later: bool) -> Self {
+        let mut scene = Self {
+            bench: Bench::new(engine.name(), &engine.binary()),
+            engine,
+            wanted: keys(0..if is_later { 15 } else { 30 }),
+            generation: 1,
+            earlier: BTreeSet::new(),
+        };
+        if is_later {
+            let made = scene.run("before", "deploy");
+            assert_eq!(made.finished()["outcome"], "applied", "{}", made.finished());
+            scene.earlier = scene.wanted.iter().cloned().collect();
+            scene.wanted = keys(5..35);
+            scene.generation = 2;
+        }
+        scene
+    }
+
+    fn job(&self, action: &str) -> Value {
+        let main = format!(
+            r#"
+terraform {{
+  backend "local" {{
+    path = "state/terraform.tfstate"
+  }}
+}}
+resource "terraform_data" "this" {{
+  for_each = toset({:?})
+  input    = {}
+  provisioner "local-exec" {{
+    command = "sleep 0.03; echo ${{each.key}} >> state/made"
+  }}
+}}
+"#,
+            self.wanted, self.generation
+        );
+        let mut job = job(action, &[("main.tf", &main)]);
+        job["engine"] = self.engine.name().into();
+        job["output_recipients"] = json!([]);
+        job
+    }
+
+    fn run(&self, spool: &str, action: &str) -> Ended {
+        self.bench.run(spool, &self.job(action))
+    }
+
+    fn settle(&self, spool: &str, action: &str, addresses: &[String]) {
+        let mut job = self.job(action);
+        job["addresses"] = json!(addresses);
+        let ended = self.bench.run(spool, &job);
+        let finished = ended.finished();
+        assert_eq!(
+            finished["outcome"],
+            "unchanged",
+            "{action} {finished:#}\n{}",
+            ended.text("logs")
+        );
+    }
+
+    /// From the first change to the end.
+    fn apply_length(&self) -> Duration {
+        let ended = self.run("length", "deploy");
+        let at = |event: &Value| event["at_us"].as_i64().expect("a time");
+        let first = ended
+            .events
+            .iter()
+            .find(|event| event["kind"]["step"] == "applying");
+        let last = ended.events.last().map(at).expect("an end");
+        let micros = last - first.map(at).expect("it applied");
+        Duration::from_micros(u64::try_from(micros).expect("time goes on"))
+    }
+
+    /// How often each object was made, by what their modules did outside.
+    fn made(&self) -> BTreeMap<String, usize> {
+        let text = fs::read_to_string(self.bench.state().join("made")).unwrap_or_default();
+        let mut made = BTreeMap::new();
+        for line in text.lines() {
+            *made.entry(line.to_owned()).or_default() += 1;
+        }
+        made
+    }
+
+    /// Keys that the state holds, and whether each is only half made.
+    fn recorded(&self) -> BTreeMap<String, bool> {
+        let bytes = fs::read(self.bench.state().join("terraform.tfstate")).expect("a state");
+        let state: Value = serde_json::from_slice(&bytes).expect("the state is whole");
+        let resources = state["resources"].as_array().cloned().unwrap_or_default();
+        let instances = resources.iter().flat_map(|resource| {
+            resource["instances"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        });
+        instances
+            .map(|instance| {
+                let key = instance["index_key"].as_str().expect("a key").to_owned();
+                (key, instance["status"] == "tainted")
+            })
+            .collect()
+    }
+
+    /// Kills once and sees to it that nothing is lost.
+    fn one_kill(&self, lot: &mut Lot, length: Duration, report: &mut Report, context: &str) {
+        let made_before = self.made();
+        let supervisor_too = lot.flip();
+        let in_write = lot.draw().is_multiple_of(3);
+        let instant =
+            Duration::from_micros(lot.draw() % (length.as_micros() as u64 * 9 / 10).max(1));
+        let imports = lot.flip();
+
+        let mut going = self.bench.start("killed", &self.job("deploy"));
+        going.wait_for("it applies", |event| event["kind"]["step"] == "applying");
+        let state = self.bench.state().join("terraform.tfstate");
+        if in_write {
+            wait_for_write(&state, length * 3);
+        } else {
+            std::thread::sleep(instant);
+        }
+        let tree = tree(going.id());
+        if supervisor_too {
+            signal(going.id());
+            tree.iter().copied().for_each(signal);
+        } else {
+            // The engine alone: the supervisor ends what it leaves.
+            tree.iter()
+                .copied()
+                .filter(|pid| is_engine(*pid))
+                .for_each(signal);
+        }
+        let killed = going.ended();
+        report.kills += 1;
+        report.first_deploys += u64::from(self.generation == 1);
+        report.of_the_supervisor += u64::from(supervisor_too);
+        report.inside_the_write += u64::from(in_write);
+        report.too_late += u64::from(killed.code == Some(0));
+        let bytes = fs::read(&state).unwrap_or_default();
+        let is_torn = serde_json::from_slice::<Value>(&bytes).is_err();
+        report.empty_states += u64::from(bytes.is_empty());
+        report.torn_states += u64::from(is_torn && !bytes.is_empty());
+
+        // What is open is told by the next deploy, which does nothing while anything is.
+        let next = self.run("next", "deploy");
+        let owned = |field: &str| -> Vec<String> {
+            next.addresses(field)
+                .iter()
+                .map(|address| (*address).to_owned())
+                .collect()
+        };
+        let (unrecorded, in_flight) = (owned("unrecorded"), owned("in_flight"));
+        let mut dismissed: BTreeSet<String> = BTreeSet::new();
+        let last = if next.finished()["failure_class"] == "unsettled" {
+            let recorded = self.recorded();
+            for key in self
+                .made()
+                .keys()
+                .filter(|key| !made_before.contains_key(*key))
+            {
+                let address = address(key);
+                assert!(
+                    recorded.contains_key(key)
+                        || unrecorded.contains(&address)
+                        || in_flight.contains(&address),
+                    "{context}: {address} was finished, and is neither in the state nor named"
+                );
+                report.finished += 1;
+            }
+            report.unrecorded += unrecorded.len();
+            report.in_flight += in_flight.len();
+            let mut forget = in_flight.clone();
+            if imports && !unrecorded.is_empty() {
+                self.settle("import", "import", &[]);
+                report.imports += 1;
+            } else {
+                forget.extend(unrecorded.clone());
+            }
+            if !forget.is_empty() {
+                self.settle("dismiss", "dismiss", &forget);
+                report.dismissals += 1;
+            }
+            dismissed.extend(forget);
+            self.run("last", "deploy")
+        } else {
+            assert!(unrecorded.is_empty() && in_flight.is_empty(), "{context}");
+            next
+        };
+        let finished = last.finished();
+        assert!(
+            ["applied", "unchanged"].contains(&finished["outcome"].as_str().expect("text")),
+            "{context}: {finished:#}\n{}",
+            last.text("logs")
+        );
+        // Made twice is only what a killed engine left half made in the state, or what somebody dismissed; what was dismissed
+        // although the state has it may never have done its work.
+        let again: BTreeSet<String> = last
+            .kind("resource")
+            .into_iter()
+            .filter(|event| event["state"] == "planned")
+            .filter(|event| event["action"] != "update")
+            .map(|event| event["address"].as_str().expect("text").to_owned())
+            .collect();
+        for key in &self.wanted {
+            let address = address(key);
+            assert!(
+                !(self.earlier.contains(key) && again.contains(&address)),
+                "{context}: {address} was made by an earlier deploy and is planned again"
+            );
+            let times = self.made().get(key).copied().unwrap_or(0);
+            let may_be_twice = dismissed.contains(&address) || again.contains(&address);
+            assert!(
+                times == 1
+                    || (times == 2 && may_be_twice)
+                    || (times == 0 && dismissed.contains(&address)),
+                "{context}: {address} was made {times} times"
+            );
+        }
+        let recorded = self.recorded();
+        let held: Vec<&String> = recorded.keys().collect();
+        assert_eq!(held, self.wanted.iter().collect::<Vec<_>>(), "{context}");
+        assert!(recorded.values().all(|half| !half), "{context}");
+    }
+}
+
+/// Waits until the engine writes its state, `patience` at most.
+fn wait_for_write(state: &Path, patience: Duration) {
+    let look = || {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(state)
+            .ok()
+            .map(|now| (now.len(), now.mtime(), now.mtime_nsec()))
+    };
+    let before = look();
+    let until = Instant::now() + patience;
+    while look() == before && Instant::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
+/// Every process below this one.
+fn tree(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let children = tasks.flat_map(|task| {
+        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        text.split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect::<Vec<u32>>()
+    });
+    children
+        .flat_map(|child| std::iter::once(child).chain(tree(child)))
+        .collect()
+}
+
+fn is_engine(pid: u32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    ["tofu", "terraform"].contains(&name.trim())
+}
+
+fn signal(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
