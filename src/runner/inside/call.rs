@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal};
 
 use super::child::{self, Exit, Said, Word};
 use super::ear::{Desk, Heard};
+use super::guard::Guard;
 use super::run::Run;
 use crate::runner::engine::Command;
 use crate::runner::engine::stream::Level;
@@ -82,6 +83,11 @@ impl Run<'_> {
             &format!("$ {} {}", self.program.display(), arguments.join(" ")),
         );
         let began = Instant::now();
+        let stream = self
+            .guard
+            .as_mut()
+            .filter(|_| matches!(ear, Ear::Stream(heard) if heard.applies()))
+            .and_then(Guard::stream);
         let pid = child::start(
             &self.program,
             &arguments,
@@ -89,6 +95,7 @@ impl Run<'_> {
             &self.place.work,
             number,
             &self.sender,
+            stream,
         )?;
         RUNNING.store(pid.as_raw_nonzero().get(), Ordering::SeqCst);
         self.started.get_or_insert(began);
@@ -201,6 +208,9 @@ impl Run<'_> {
                     labels: &self.job.labels,
                 };
                 heard.bytes(&mut desk, bytes);
+                if let Some(guard) = self.guard.as_mut().filter(|_| heard.applies()) {
+                    guard.heard(bytes);
+                }
             }
             Ear::Document(document) => {
                 if document.len() < MAX_DOCUMENT {

@@ -1,6 +1,7 @@
 //! One engine process: started, read, interrupted, waited for; and what it leaves behind.
 //!
-//! Standard input is the null device, both outputs are pipes of their own, and the process leads its own group, so that a
+//! Standard input is the null device, both outputs are pipes of their own (standard output of an engine that changes things
+//! is a file, [`super::guard::stream`]), and the process leads its own group, so that a
 //! signal to our group never reaches it. Only the engine itself is ever signalled: its providers die from a SIGTERM in the
 //! middle of a call. When it has ended, whatever it left (orphans are handed to us) is killed.
 //!
@@ -8,14 +9,21 @@
 //! `std`'s own wait is therefore never called. One engine runs at a time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use super::guard::stream::Ends;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+/// How often a file that an engine writes to is looked at.
+const LOOK: Duration = Duration::from_millis(3);
 
 /// What reaches the supervisor's one loop.
 #[derive(Debug)]
@@ -66,14 +74,19 @@ pub(crate) fn start(
     directory: &Path,
     number: u32,
     words: &SyncSender<Word>,
+    stream: Option<Ends>,
 ) -> io::Result<Pid> {
+    let (write, read_end) = match stream {
+        Some(ends) => (Stdio::from(ends.write), Some(ends.read)),
+        None => (Stdio::piped(), None),
+    };
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .envs(environment)
         .current_dir(directory)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(write)
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
@@ -81,16 +94,50 @@ pub(crate) fn start(
         .ok()
         .and_then(Pid::from_raw)
         .expect("a child has a positive id");
-    let out = child.stdout.take().expect("asked for a pipe");
     let err = child.stderr.take().expect("asked for a pipe");
-    read(out, number, words.clone(), Said::Out);
+    let ended = Arc::new(AtomicBool::new(false));
+    match read_end {
+        Some(file) => {
+            let tail = Tail {
+                file,
+                ended: Arc::clone(&ended),
+                at_end: false,
+            };
+            read(tail, number, words.clone(), Said::Out);
+        }
+        None => {
+            let out = child.stdout.take().expect("asked for a pipe");
+            read(out, number, words.clone(), Said::Out);
+        }
+    }
     read(err, number, words.clone(), Said::Err);
     let words = words.clone();
     std::thread::spawn(move || {
         let exit = reap_until(pid);
+        ended.store(true, Ordering::SeqCst);
         let _ = words.send(Word::Engine(number, Said::Exited(exit)));
     });
     Ok(pid)
+}
+
+/// Reads a file that grows, until its writer has ended and all of it is read.
+struct Tail {
+    file: File,
+    ended: Arc<AtomicBool>,
+    at_end: bool,
+}
+
+impl Read for Tail {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Asked before reading: what was written before the end is then read, too.
+            self.at_end |= self.ended.load(Ordering::SeqCst);
+            match self.file.read(into) {
+                Ok(0) if !self.at_end => std::thread::sleep(LOOK),
+                done => return done,
+            }
+        }
+    }
 }
 
 fn read(

@@ -99,6 +99,11 @@ impl Heard {
         }
     }
 
+    /// Whether the command carries changes out.
+    pub(crate) fn applies(&self) -> bool {
+        self.applies
+    }
+
     /// What was changed: as summed up by the engine, else as counted.
     pub(crate) fn counts(&self) -> Summary {
         self.applied.unwrap_or(self.done)

@@ -6,8 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::files::{JOURNAL, read, replace};
-use super::{GuardError, io_error};
+use super::{GuardError, io_error, stream};
 use crate::runner::engine::document::State;
+use crate::runner::engine::stream::Change;
+use crate::runner::inside::spool::now_us;
 use crate::wire::state::Open;
 
 /// One line of the journal.
@@ -47,6 +49,22 @@ pub(super) enum What {
 }
 
 impl Entry {
+    /// What a line of the engine says; a read changes nothing.
+    pub(super) fn of(run: &str, attempt: u32, what: What, change: &Change) -> Option<Self> {
+        (change.action != "read").then(|| Self {
+            v: 1,
+            run: run.to_owned(),
+            attempt,
+            at_us: now_us(),
+            what,
+            address: change.address.clone(),
+            action: change.action.clone(),
+            id_key: change.id.as_ref().map(|(key, _)| key.clone()),
+            id: change.id.as_ref().map(|(_, value)| value.clone()),
+            gone: None,
+        })
+    }
+
     pub(super) fn id(&self) -> Option<(&str, &str)> {
         Some((self.id_key.as_deref()?, self.id.as_deref()?))
     }
@@ -71,13 +89,16 @@ pub(super) fn shown(open: &[Entry]) -> Open {
     shown
 }
 
+/// The journal, and what killed runs left unread.
 pub(super) fn read_journal(dir: &Path) -> Result<Vec<Entry>, GuardError> {
     let bytes = read(dir, JOURNAL)?.unwrap_or_default();
     // Only the last line can be torn; one that cannot be read says nothing that could be used.
-    Ok(bytes
+    let mut entries: Vec<Entry> = bytes
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect())
+        .collect();
+    entries.extend(stream::unread(dir));
+    Ok(entries)
 }
 
 pub(super) fn write_journal(dir: &Path, entries: &[Entry]) -> Result<(), GuardError> {

@@ -14,12 +14,15 @@
 //! holds that very object; a resource created anew at the same address does not close it. While an entry is open nothing
 //! is applied ([`Guard::open`]), until it is imported or dismissed ([`settle`]).
 //!
+//! What the engine says reaches the journal also when we are killed before we have read it ([`stream`]).
+//!
 //! [`files`] is how the directory is read and written, [`journal`] what is open, [`look`] the view from outside.
 
 mod files;
 mod journal;
 mod look;
 pub(crate) mod settle;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +35,8 @@ use std::sync::Arc;
 use self::files::{COPY, JOURNAL, STATE, replace, settle_state, state_in};
 use self::journal::{Entry, What, read_journal, shown, still_open, write_journal};
 pub(crate) use self::look::{Found, look};
-use super::spool::{Syncer, now_us};
+use self::stream::{Ends, Stream};
+use super::spool::Syncer;
 use crate::runner::engine::document::State;
 use crate::runner::engine::stream::Change;
 use crate::wire::state::Open;
@@ -72,6 +76,8 @@ pub(crate) struct Guard {
     broken: bool,
     /// The state as last copied, so that an unchanged one is not copied again.
     copied: Option<Vec<u8>>,
+    /// What the engine that runs writes to.
+    stream: Option<Stream>,
     /// What was put right at the beginning, for the log.
     pub(crate) notes: Vec<String>,
 }
@@ -96,6 +102,7 @@ impl Guard {
             ));
         }
         write_journal(dir, &earlier)?;
+        stream::remove_unread(dir);
         let journal = Arc::new(
             File::options()
                 .append(true)
@@ -114,6 +121,7 @@ impl Guard {
             ours: Vec::new(),
             broken: false,
             copied: None,
+            stream: None,
             notes,
         })
     }
@@ -151,21 +159,23 @@ impl Guard {
     }
 
     fn note(&mut self, what: What, change: &Change) {
-        if change.action == "read" {
-            return;
+        if let Some(entry) = Entry::of(&self.run, self.attempt, what, change) {
+            self.write(entry);
         }
-        self.write(Entry {
-            v: 1,
-            run: self.run.clone(),
-            attempt: self.attempt,
-            at_us: now_us(),
-            what,
-            address: change.address.clone(),
-            action: change.action.clone(),
-            id_key: change.id.as_ref().map(|(key, _)| key.clone()),
-            id: change.id.as_ref().map(|(_, value)| value.clone()),
-            gone: None,
-        });
+    }
+
+    /// Where an engine that changes things is to say so; `None` where no file can be made: then a pipe has to do.
+    pub(crate) fn stream(&mut self) -> Option<Ends> {
+        let (stream, ends) = Stream::create(&self.dir, &self.run, self.attempt).ok()?;
+        self.stream = Some(stream);
+        Some(ends)
+    }
+
+    /// These bytes of the engine are read, and what they say is noted.
+    pub(crate) fn heard(&mut self, bytes: &[u8]) {
+        if let Some(stream) = &mut self.stream {
+            stream.done(bytes);
+        }
     }
 
     /// The engine ended by itself and wrote its state: should anything die from here on, the state is the truth.
@@ -200,6 +210,9 @@ impl Guard {
         if settled || self.broken {
             write_journal(&self.dir, &open)?;
         }
+        // The engine has ended and all that it said is read.
+        self.stream = None;
+        stream::remove_unread(&self.dir);
         Ok(shown(&open))
     }
 
