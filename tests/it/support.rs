@@ -473,6 +473,27 @@ impl Place {
         })
     }
 
+    /// How often the record says that this deployment ended.
+    pub(crate) fn ends(&self, id: &str) -> i64 {
+        let url = format!(
+            "sqlite://{}?mode=ro",
+            self.data().join("windlass.db").display()
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            use sqlx::{Connection as _, Row as _};
+            let mut database = sqlx::SqliteConnection::connect(&url)
+                .await
+                .expect("the database opens");
+            let query = "SELECT count(*) FROM events WHERE deployment = $1 AND json_type(what, '$.ended') IS NOT NULL";
+            let row = sqlx::query(query).bind(id).fetch_one(&mut database).await;
+            row.expect("a count").get(0)
+        })
+    }
+
     /// Workers of this data directory that are alive.
     pub(crate) fn workers(&self) -> Vec<i32> {
         self.processes()
@@ -553,7 +574,6 @@ impl Place {
         engines.into_iter().for_each(kill);
     }
 
-    #[expect(dead_code, reason = "the kill matrix uses it")]
     /// Kills the supervisor with SIGKILL: process 1 of a container, which takes everything in it along.
     pub(crate) fn kill_supervisor(&self) {
         let supervisors: Vec<i32> = self

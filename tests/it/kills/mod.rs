@@ -2,6 +2,7 @@
 //!
 //! A module stands at a gate while the test kills, so no timing is involved.
 
+mod matrix;
 mod program;
 
 use crate::support::{CATALOGUE, Client, Launcher, Place, by_both_launchers, wait_until};
@@ -179,4 +180,26 @@ fn an_environment_never_has_two_writers(place: &Place) {
     }
     ends_well(place, &id);
     assert_eq!(client.wait().code, Some(0));
+}
+
+/// Imports what can be imported and dismisses the rest, as a person would; afterwards nothing is open.
+fn settle(place: &Place) {
+    let open = |list: &str| -> Vec<String> {
+        let view = place.json(["state", "list", "shop", "dev", "-o", "json"]);
+        let addresses = view[list].as_array().cloned().unwrap_or_default();
+        addresses
+            .iter()
+            .map(|address| address.as_str().expect("text").to_owned())
+            .collect()
+    };
+    if !open("unrecorded").is_empty() {
+        place.ok(["state", "import", "shop", "dev", "--no-prompt"]);
+    }
+    let in_flight = open("in_flight");
+    if !in_flight.is_empty() {
+        let mut dismiss = vec!["state", "dismiss", "shop", "dev", "--no-prompt"];
+        dismiss.extend(in_flight.iter().map(String::as_str));
+        place.ok(dismiss);
+    }
+    assert!(open("unrecorded").is_empty() && open("in_flight").is_empty());
 }
