@@ -7,7 +7,7 @@ use super::{Error, Service, request, runners, show};
 use crate::model::diag::Document;
 use crate::model::phase::Mode;
 use crate::model::{Diagnostic, Place};
-use crate::runner::host;
+use crate::runner::state;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places;
 use crate::store::objects::environments;
@@ -51,7 +51,7 @@ impl Service {
         };
         let is_here = state.kind == "local" && state.instance == self.store.instance();
         let found = match is_here {
-            true => host::state(self.store.place().root(), &environment.uuid)
+            true => state::found(self.store.place().root(), &environment.uuid)
                 .await
                 .map_err(|error| Error::Conflict(error.to_string()))?,
             false => None,

@@ -1,43 +1,17 @@
-//! What this machine has: an engine for runs, and how to get one; the states of environments.
+//! What this machine has that runs need: an engine, and how to get one.
 //!
 //! Looks at the disk and starts nothing. The same search serves both launchers, so that a container gets the engine
-//! that a process would have got, and both keep the state of an environment in the same place.
+//! that a process would have got.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::LaunchError;
-use super::docker::place::ELSEWHERE;
-use super::inside::guard::{Found, GuardError, look};
 use crate::model::phase::FailureClass;
-use crate::wire::state::Open;
 
 /// Engines in the order in which they are taken when a runner names none: its name and the program's.
 const ENGINES: &[(&str, &str)] = &[("opentofu", "tofu"), ("terraform", "terraform")];
-
-/// What lies in the state of an environment; `None` where it does not lie on this host.
-pub(crate) async fn state(data_dir: &Path, env_uuid: &str) -> Result<Option<Found>, GuardError> {
-    let directory = data_dir.join("state").join(env_uuid);
-    // It names a directory: nothing but a UUID may.
-    if uuid::Uuid::try_parse(env_uuid).is_err() || directory.join(ELSEWHERE).exists() {
-        return Ok(None);
-    }
-    tokio::task::spawn_blocking(move || look(&directory).map(Some))
-        .await
-        .unwrap_or(Ok(None))
-}
-
-/// What killed runs left open in an environment, where that can be said.
-pub(crate) async fn left_open(data_dir: &Path, env_uuid: &str) -> Option<Open> {
-    match state(data_dir, env_uuid).await {
-        Ok(found) => Some(found?.open),
-        Err(error) => {
-            tracing::warn!(env_uuid, %error, "what a run left open is not known");
-            None
-        }
-    }
-}
 
 /// An engine of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ pub(crate) mod job;
 pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod spec;
-mod state;
+pub(crate) mod state;
 pub(crate) mod work;
 
 use std::collections::BTreeMap;

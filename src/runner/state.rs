@@ -6,12 +6,40 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::docker::place::ELSEWHERE;
+use super::inside::guard::{Found, GuardError, look};
+use crate::wire::state::Open;
+
 /// The directory of an environment, as an absolute path. It names a directory, so nothing but a UUID may be in it.
 pub(super) fn directory(data_dir: &Path, env_uuid: &str) -> io::Result<PathBuf> {
     if uuid::Uuid::try_parse(env_uuid).is_err() {
         return Err(io::Error::other("the environment has no UUID"));
     }
     Ok(std::path::absolute(data_dir)?.join("state").join(env_uuid))
+}
+
+/// What lies in the state of an environment; `None` where it does not lie on this host.
+pub(crate) async fn found(data_dir: &Path, env_uuid: &str) -> Result<Option<Found>, GuardError> {
+    let Some(directory) = directory(data_dir, env_uuid)
+        .ok()
+        .filter(|directory| !directory.join(ELSEWHERE).exists())
+    else {
+        return Ok(None);
+    };
+    tokio::task::spawn_blocking(move || look(&directory).map(Some))
+        .await
+        .unwrap_or(Ok(None))
+}
+
+/// What killed runs left open in an environment, where that can be said.
+pub(crate) async fn left_open(data_dir: &Path, env_uuid: &str) -> Option<Open> {
+    match found(data_dir, env_uuid).await {
+        Ok(found) => Some(found?.open),
+        Err(error) => {
+            tracing::warn!(env_uuid, %error, "what a run left open is not known");
+            None
+        }
+    }
 }
 
 /// Removes it with everything in it; that it is not there is no error.

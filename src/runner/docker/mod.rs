@@ -33,7 +33,6 @@ use super::{
     mirror,
 };
 use crate::model::phase::FailureClass;
-use crate::runner::host;
 use crate::runner::job::Action;
 use crate::wire::runners::DockerConfiguration;
 use crate::wire::state::Open;
@@ -364,7 +363,7 @@ impl Launcher for DockerLauncher {
         if !on_this_host {
             return None;
         }
-        host::left_open(&self.host.data_dir, &assignment.env_uuid).await
+        super::state::left_open(&self.host.data_dir, &assignment.env_uuid).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

@@ -333,7 +333,7 @@ impl Launcher for ProcessLauncher {
         if !on_this_host {
             return None;
         }
-        host::left_open(&self.settings.data_dir, &assignment.env_uuid).await
+        state::left_open(&self.settings.data_dir, &assignment.env_uuid).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {
