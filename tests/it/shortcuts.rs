@@ -1,9 +1,10 @@
 //! What a deploy saves itself, through the real binary: said in the record, switched off by a setting or a runner, and for
 //! every example just what the engine's own `init` would have left.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -182,9 +183,9 @@ fn shipped(name: &str) -> String {
     path.display().to_string()
 }
 
-/// What lies in the work directory when the engine is first called for something else than `init`: prepared, and after a
+/// What lies, as [`left`] reads it, in the work directory when the engine is first called for something else than `init`: prepared, and after a
 /// real `init`.
-fn works_of(engine: Engine, catalogue: &[&str], deploy: &[&str]) -> [PathBuf; 2] {
+fn works_of(engine: Engine, catalogue: &[&str], deploy: &[&str]) -> [BTreeMap<String, Value>; 2] {
     let place = Place::new(Launcher::Process, engine);
     let mut apply = vec!["apply".to_owned()];
     for part in catalogue {
@@ -192,8 +193,8 @@ fn works_of(engine: Engine, catalogue: &[&str], deploy: &[&str]) -> [PathBuf; 2]
     }
     place.ok(apply);
     [true, false].map(|skip| {
-        let folder = tempfile::tempdir().expect("a directory").keep();
-        let script = folder.join("engine");
+        let folder = tempfile::tempdir().expect("a directory");
+        let script = folder.path().join("engine");
         let text = format!(
             "#!/bin/sh\nif [ \"$1\" != init ] && [ ! -e \"$0.left\" ]; then\n{KEEP}\nfi\nexec {} \"$@\"\n",
             engine.binary().display()
@@ -216,7 +217,7 @@ fn works_of(engine: Engine, catalogue: &[&str], deploy: &[&str]) -> [PathBuf; 2]
             .collect();
         arguments.extend(["--runner", "process", "--no-prompt"].map(str::to_owned));
         place.ok(arguments);
-        folder.join("engine.left")
+        left(&folder.path().join("engine.left"))
     })
 }
 
@@ -248,7 +249,7 @@ fn every_example_is_prepared_as_init_would(engine: Engine) {
             ],
         ),
     ] {
-        let [prepared, init] = works_of(engine, catalogue, deploy).map(|folder| left(&folder));
+        let [prepared, init] = works_of(engine, catalogue, deploy);
         assert!(!prepared["modules"].is_null(), "{deploy:?}");
         assert_eq!(prepared, init, "{deploy:?}");
     }

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Bench, Ended, job};
 use crate::support::{Engine, mirror};
@@ -57,9 +58,9 @@ fn breaking(engine: Engine, folder: &Path, first: &str) -> PathBuf {
 }
 
 /// One run with a script before its first engine.
-fn run_with(engine: Engine, first: &str, job: &Value) -> (Ended, PathBuf, Bench) {
-    let folder = tempfile::tempdir().expect("a directory").keep();
-    let bench = Bench::new(engine.name(), &breaking(engine, &folder, first)).with_mirror(&mirror());
+fn run_with(engine: Engine, first: &str, job: &Value) -> (Ended, TempDir, Bench) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let bench = Bench::new(engine.name(), &breaking(engine, folder.path(), first)).with_mirror(&mirror());
     let ended = bench.run("spool", job);
     (ended, folder, bench)
 }
@@ -336,7 +337,7 @@ fn every_shortcut_can_be_switched_off(engine: Engine) {
             ended.finished()
         );
         let read =
-            |end: &str| fs::read_to_string(folder.join(format!("engine.{end}"))).expect("kept");
+            |end: &str| fs::read_to_string(folder.path().join(format!("engine.{end}"))).expect("kept");
         (
             ended.finished()["record"].clone(),
             read("lock"),
@@ -461,7 +462,7 @@ fn a_wrong_backend_file_is_refused(engine: Engine) {
         &wanted(engine, MODULES),
     );
     assert_prepared(&ended, 1);
-    let written = fs::read(folder.join("engine.backend")).expect("kept");
+    let written = fs::read(folder.path().join("engine.backend")).expect("kept");
     let written: Value = serde_json::from_slice(&written).expect("JSON");
     assert_eq!(written["backend"]["hash"], 0);
     assert_eq!(
@@ -660,7 +661,7 @@ fn what_is_prepared_is_what_init_writes(engine: Engine) {
                 ended.finished(),
                 ended.text("logs")
             );
-            left(&folder.join("engine.left"))
+            left(&folder.path().join("engine.left"))
         });
         assert_eq!(prepared, init, "{files:?}");
     }
