@@ -60,7 +60,8 @@ fn breaking(engine: Engine, folder: &Path, first: &str) -> PathBuf {
 /// One run with a script before its first engine.
 fn run_with(engine: Engine, first: &str, job: &Value) -> (Ended, TempDir, Bench) {
     let folder = tempfile::tempdir().expect("a directory");
-    let bench = Bench::new(engine.name(), &breaking(engine, folder.path(), first)).with_mirror(&mirror());
+    let bench =
+        Bench::new(engine.name(), &breaking(engine, folder.path(), first)).with_mirror(&mirror());
     let ended = bench.run("spool", job);
     (ended, folder, bench)
 }
@@ -336,8 +337,9 @@ fn every_shortcut_can_be_switched_off(engine: Engine) {
             "{name}: {}",
             ended.finished()
         );
-        let read =
-            |end: &str| fs::read_to_string(folder.path().join(format!("engine.{end}"))).expect("kept");
+        let read = |end: &str| {
+            fs::read_to_string(folder.path().join(format!("engine.{end}"))).expect("kept")
+        };
         (
             ended.finished()["record"].clone(),
             read("lock"),
