@@ -16,7 +16,7 @@
 //!
 //! What the engine says reaches the journal also when we are killed before we have read it ([`stream`]).
 //!
-//! [`files`] is how the directory is read and written, [`journal`] what is open, [`look`] the view from outside.
+//! [`files`] is how the directory is read and written, [`journal`] what is open, [`mod@look`] the view from outside.
 
 mod files;
 mod journal;
