@@ -67,7 +67,7 @@ pub(crate) struct Coprovisioned {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModuleExtras {
-    /// See [`ObjectExtras`].
+    /// See [`super::ObjectExtras`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,
     /// The digest (`sha256:HEX`) of the fetched or uploaded code, once known. A directory given as
