@@ -321,10 +321,11 @@ pub(crate) fn details(deployment: &Deployment, graph: Option<&DeploymentGraph>) 
     {
         let _ = writeln!(
             text,
-            "\nEngine {} {}, {} processes, init {}; runner {}; {} until the engine started, {} in all.",
+            "\nEngine {} {}, {} process{}, init {}; runner {}; {} until the engine started, {} in all.",
             run.engine,
             run.engine_version,
             run.engine_processes,
+            if run.engine_processes == 1 { "" } else { "es" },
             run.init,
             run.launcher,
             elapsed(std::time::Duration::from_millis(run.started_ms)),
