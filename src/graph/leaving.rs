@@ -9,7 +9,7 @@ use super::{Declared, Node, Previous, ResourceGraph, Uses};
 pub(super) fn add(graph: &mut ResourceGraph, previous: Previous<'_>) {
     let before = previous.graph;
     let mut added = Vec::new();
-    for index in before.sorted() {
+    for index in before.sorted().iter().copied() {
         let node = before.at(index);
         let is_gone = node.leaving && !previous.failed;
         if node.key.is_workload() || is_gone || graph.index.contains_key(&node.key) {

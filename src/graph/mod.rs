@@ -23,7 +23,7 @@ mod view;
 mod walk;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use petgraph::Direction;
 pub(crate) use petgraph::stable_graph::NodeIndex;
@@ -47,6 +47,8 @@ pub(crate) struct ResourceGraph {
     context: Context,
     graph: StableDiGraph<Node, Edge>,
     index: HashMap<ResourceKey, NodeIndex>,
+    /// All indexes by key; sorted when first asked for after a node was added.
+    order: OnceLock<Vec<NodeIndex>>,
     /// First edge between two nodes.
     between: HashMap<(NodeIndex, NodeIndex), petgraph::stable_graph::EdgeIndex>,
     /// Named edges by node and alias.
@@ -64,6 +66,7 @@ impl ResourceGraph {
             context,
             graph: StableDiGraph::new(),
             index: HashMap::new(),
+            order: OnceLock::new(),
             between: HashMap::new(),
             aliases: HashMap::new(),
             shared: BTreeMap::new(),
@@ -94,7 +97,7 @@ impl ResourceGraph {
 
     /// All nodes, sorted by key; workloads and leaving ones included.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.sorted().into_iter().map(|index| &self.graph[index])
+        self.sorted().iter().map(|index| &self.graph[*index])
     }
 
     /// All indexes, in no order that means anything.
@@ -103,12 +106,14 @@ impl ResourceGraph {
     }
 
     /// All indexes, sorted by key.
-    pub(crate) fn sorted(&self) -> Vec<NodeIndex> {
-        let mut all: Vec<NodeIndex> = self.graph.node_indices().collect();
-        let by_key = |a: &NodeIndex, b: &NodeIndex| self.graph[*a].key.cmp(&self.graph[*b].key);
-        // Most graphs are put together in about this order, which the stable sort makes use of.
-        all.sort_by(by_key);
-        all
+    pub(crate) fn sorted(&self) -> &[NodeIndex] {
+        self.order.get_or_init(|| {
+            let mut all: Vec<NodeIndex> = self.graph.node_indices().collect();
+            let by_key = |a: &NodeIndex, b: &NodeIndex| self.graph[*a].key.cmp(&self.graph[*b].key);
+            // Most graphs are put together in about this order, which the stable sort makes use of.
+            all.sort_by(by_key);
+            all
+        })
     }
 
     /// What a node depends on: alias and target, sorted by alias.
@@ -175,6 +180,7 @@ impl ResourceGraph {
     /// Adds a node; its key must be new.
     fn add(&mut self, node: Node) -> NodeIndex {
         let key = node.key.clone();
+        self.order.take();
         let index = self.graph.add_node(node);
         self.index.insert(key, index);
         index

@@ -54,7 +54,7 @@ pub(super) fn assign(
     known_outputs: &dyn Fn(&Module) -> Option<Arc<BTreeSet<String>>>,
     problems: &mut Problems,
 ) {
-    let placeholders: BTreeMap<String, Vec<Placeholder>> = graph
+    let placeholders: BTreeMap<String, Vec<Placeholder<'_>>> = graph
         .providers
         .iter()
         .map(|(full_id, provider)| (full_id.clone(), relevant(provider)))
@@ -111,7 +111,7 @@ pub(super) fn assign(
                     places: &places,
                     ..field
                 };
-                pass.value(&field, value, |_| true, |_| Uses::PROVIDER, true);
+                pass.value(&field, value, |_| true, Uses::PROVIDER, true);
             }
             of_node.insert(
                 local.clone(),
@@ -131,7 +131,7 @@ pub(super) fn assign(
 }
 
 /// The placeholders that make variants, by text, each once.
-fn relevant(provider: &Provider) -> Vec<Placeholder> {
+fn relevant(provider: &Provider) -> Vec<Placeholder<'_>> {
     let mut found = BTreeMap::new();
     for value in provider.configuration.values() {
         collect(value, &mut found);
@@ -139,7 +139,7 @@ fn relevant(provider: &Provider) -> Vec<Placeholder> {
     found.into_values().collect()
 }
 
-fn collect(value: &Value, found: &mut BTreeMap<String, Placeholder>) {
+fn collect<'a>(value: &'a Value, found: &mut BTreeMap<String, Placeholder<'a>>) {
     strings(value, &mut Vec::new(), &mut |text, _| {
         for part in split(text).unwrap_or_default() {
             if let Part::Placeholder(written, placeholder) = part
@@ -160,7 +160,7 @@ fn variant(
     graph: &ResourceGraph,
     index: NodeIndex,
     provider: &Provider,
-    placeholders: &[Placeholder],
+    placeholders: &[Placeholder<'_>],
 ) -> String {
     let resolver = Resolver::new(graph);
     let mut hash = Sha256::new();

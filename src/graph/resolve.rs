@@ -23,15 +23,15 @@ use crate::placeholder::{
 
 /// What a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum Target<'a> {
     /// A text that is known now.
-    Text(String),
+    Text(&'a str),
     /// A variable of the engine.
-    Variable(String),
+    Variable(&'a str),
     /// An output of a module block.
-    Output(NodeIndex, OutputPath),
+    Output(NodeIndex, OutputPath<'a>),
     /// The same output of several blocks, as a list; sorted by key.
-    Selected(Vec<NodeIndex>, OutputPath),
+    Selected(Vec<NodeIndex>, OutputPath<'a>),
 }
 
 /// Why a placeholder stands for nothing.
@@ -57,12 +57,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// Resolves a placeholder that stands at a site of a node.
-    pub(crate) fn resolve(
+    pub(crate) fn resolve<'p>(
         &self,
         node: NodeIndex,
         site: Site,
-        placeholder: &Placeholder,
-    ) -> Result<Target, Refusal> {
+        placeholder: &Placeholder<'p>,
+    ) -> Result<Target<'p>, Refusal>
+    where
+        'a: 'p,
+    {
         let context_node = match site {
             Site::Input | Site::Provider | Site::Output => node,
             Site::Param => self.graph.at(node).params_of.unwrap_or(node),
@@ -71,25 +74,28 @@ impl<'a> Resolver<'a> {
     }
 
     /// The same with the node whose aliases count given.
-    pub(super) fn resolve_in(
+    pub(super) fn resolve_in<'p>(
         &self,
         context_node: NodeIndex,
         node: NodeIndex,
         site: Site,
-        placeholder: &Placeholder,
-    ) -> Result<Target, Refusal> {
+        placeholder: &Placeholder<'p>,
+    ) -> Result<Target<'p>, Refusal>
+    where
+        'a: 'p,
+    {
         site.check(placeholder).map_err(|v1| Refusal {
             summary: "Placeholder not allowed here",
             detail: not_allowed(site, placeholder),
             v1,
         })?;
-        let found = |to: NodeIndex, path: &OutputPath| {
+        let found = |to: NodeIndex, path: &OutputPath<'p>| {
             self.usable(to, placeholder)?;
             Ok(Target::Output(to, path.clone()))
         };
         match placeholder {
             Placeholder::Context(key) => Ok(Target::Text(self.context(node, key))),
-            Placeholder::Variable(key) => Ok(Target::Variable(key.clone())),
+            Placeholder::Variable(key) => Ok(Target::Variable(key)),
             Placeholder::Own(path) => found(context_node, path),
             Placeholder::Resource { alias, path } => {
                 match self.graph.by_alias(context_node, alias) {
@@ -106,7 +112,7 @@ impl<'a> Resolver<'a> {
                         "shared resource placeholders can only be used in a workload context",
                     ));
                 }
-                match self.graph.shared.get(alias) {
+                match self.graph.shared.get(*alias) {
                     Some(to) => found(*to, path),
                     None => Err(wrapped(
                         placeholder,
@@ -131,7 +137,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Follows the steps of a selector; sorted by key, each node once, leaving ones left out.
-    fn select(&self, from: NodeIndex, steps: &[Step]) -> Vec<NodeIndex> {
+    fn select(&self, from: NodeIndex, steps: &[Step<'_>]) -> Vec<NodeIndex> {
         let mut set = vec![from];
         for step in steps {
             let direction = match step.direction {
@@ -161,7 +167,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Refuses targets without a module block.
-    fn usable(&self, to: NodeIndex, placeholder: &Placeholder) -> Result<(), Refusal> {
+    fn usable(&self, to: NodeIndex, placeholder: &Placeholder<'_>) -> Result<(), Refusal> {
         let target = self.graph.at(to);
         if target.key.is_workload() {
             return Err(wrapped(
@@ -190,7 +196,7 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn context(&self, node: NodeIndex, key: &str) -> String {
+    fn context(&self, node: NodeIndex, key: &str) -> &'a str {
         let context = &self.graph.context;
         let own = &self.graph.at(node).key;
         match key {
@@ -202,14 +208,13 @@ impl<'a> Resolver<'a> {
             "res_class" => &own.class,
             _ => &own.id,
         }
-        .clone()
     }
 
     fn unknown_alias(
         &self,
         context_node: NodeIndex,
         alias: &str,
-        placeholder: &Placeholder,
+        placeholder: &Placeholder<'_>,
     ) -> Refusal {
         let node = self.graph.at(context_node);
         let whose = if node.key.is_workload() {
@@ -244,7 +249,7 @@ impl<'a> Resolver<'a> {
 }
 
 fn wrapped(
-    placeholder: &Placeholder,
+    placeholder: &Placeholder<'_>,
     summary: &'static str,
     detail: String,
     reason: &str,
@@ -269,7 +274,7 @@ fn instead<'n>(word: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
-fn not_allowed(site: Site, placeholder: &Placeholder) -> String {
+fn not_allowed(site: Site, placeholder: &Placeholder<'_>) -> String {
     let place = match site {
         Site::Input => "module inputs",
         Site::Param => "params",
@@ -361,18 +366,20 @@ fn way_v1(way: &[Into<'_>]) -> String {
 }
 
 impl Pass<'_> {
-    /// Resolves all placeholders of a value of which `wanted` is true; `uses` says what for.
+    /// Resolves all placeholders of a value of which `wanted` is true; `uses` says what for. Answers whether there were
+    /// others.
     pub(super) fn value(
         &mut self,
         field: &Field<'_>,
         value: &Value,
-        wanted: impl Fn(&Placeholder) -> bool,
-        uses: impl Fn(&Placeholder) -> Uses,
+        wanted: impl Fn(&Placeholder<'_>) -> bool,
+        uses: Uses,
         tell: bool,
-    ) {
+    ) -> bool {
         let resolver = Resolver::new(self.graph);
         let mut edges = Vec::new();
         let mut found = Vec::new();
+        let mut has_others = false;
         strings(value, &mut Vec::new(), &mut |text, way| {
             let parts = match split(text) {
                 Ok(parts) => parts,
@@ -389,6 +396,7 @@ impl Pass<'_> {
                     continue;
                 };
                 if !wanted(&placeholder) {
+                    has_others = true;
                     continue;
                 }
                 if is_mixed && matches!(placeholder, Placeholder::Select { .. }) {
@@ -405,12 +413,12 @@ impl Pass<'_> {
                 match resolver.resolve(field.node, field.site, &placeholder) {
                     Ok(Target::Text(_) | Target::Variable(_)) => {}
                     Ok(Target::Output(to, path)) => {
-                        edges.push((field.node, to, uses(&placeholder)));
+                        edges.push((field.node, to, uses));
                         found.extend(self.output(field, way, to, &path));
                     }
                     Ok(Target::Selected(nodes, path)) => {
                         for to in nodes {
-                            edges.push((field.node, to, uses(&placeholder)));
+                            edges.push((field.node, to, uses));
                             found.extend(self.output(field, way, to, &path));
                         }
                     }
@@ -420,6 +428,46 @@ impl Pass<'_> {
         });
         self.edges.extend(edges);
         self.found.extend(found);
+        has_others
+    }
+
+    /// Resolves the plain placeholders of a param or output, or else its selectors. Answers whether it has others.
+    fn param(&mut self, node: NodeIndex, name: &str, value: &Value, selectors: bool) -> bool {
+        let graph = self.graph;
+        let at = graph.at(node);
+        let site = if at.key.is_workload() {
+            Site::Output
+        } else {
+            Site::Param
+        };
+        let module = at.module.as_ref();
+        let is_hidden = module.is_some_and(|m| m.module_inputs.contains_key(name));
+        let places = |below: &str| {
+            let at = format!("{}{below}", pointer("/params", name));
+            match site {
+                Site::Output => node_places(graph, node, &at),
+                Site::Input | Site::Param | Site::Provider => param_places(graph, node, &at),
+            }
+        };
+        let field = Field {
+            node,
+            site,
+            name,
+            places: &places,
+        };
+        let uses = match (is_hidden, selectors) {
+            (true, _) => Uses::HIDDEN,
+            (false, false) => Uses::PARAM,
+            (false, true) => Uses::SELECTED,
+        };
+        let is_select = |p: &Placeholder<'_>| matches!(p, Placeholder::Select { .. });
+        self.value(
+            &field,
+            value,
+            |p| is_select(p) == selectors,
+            uses,
+            !selectors,
+        )
     }
 
     fn output(
@@ -427,7 +475,7 @@ impl Pass<'_> {
         field: &Field<'_>,
         way: &[Into<'_>],
         to: NodeIndex,
-        path: &OutputPath,
+        path: &OutputPath<'_>,
     ) -> Option<Diagnostic> {
         let (summary, detail) = output_problem(self.graph, to, path, self.known_outputs)?;
         Some(Diagnostic {
@@ -504,57 +552,36 @@ pub(super) fn params(
     known_outputs: &dyn Fn(&Module) -> Option<Arc<BTreeSet<String>>>,
     problems: &mut Problems,
 ) {
-    let is_select = |p: &Placeholder| matches!(p, Placeholder::Select { .. });
-    for selectors in [false, true] {
-        let mut pass = Pass {
-            graph,
-            known_outputs,
-            edges: Vec::new(),
-            found: Vec::new(),
-        };
-        for node in graph.sorted() {
-            let Some(all) = &graph.at(node).params else {
-                continue;
-            };
-            let site = if graph.at(node).key.is_workload() {
-                Site::Output
-            } else {
-                Site::Param
-            };
-            let module = graph.at(node).module.as_ref();
-            for (name, value) in all {
-                let is_hidden = module.is_some_and(|m| m.module_inputs.contains_key(name));
-                let places = |below: &str| {
-                    let at = format!("{}{below}", pointer("/params", name));
-                    match site {
-                        Site::Output => node_places(graph, node, &at),
-                        Site::Input | Site::Param | Site::Provider => {
-                            param_places(graph, node, &at)
-                        }
-                    }
-                };
-                let field = Field {
-                    node,
-                    site,
-                    name,
-                    places: &places,
-                };
-                let uses = match (is_hidden, selectors) {
-                    (true, _) => Uses::HIDDEN,
-                    (false, false) => Uses::PARAM,
-                    (false, true) => Uses::SELECTED,
-                };
-                pass.value(
-                    &field,
-                    value,
-                    |p| is_select(p) == selectors,
-                    |_| uses,
-                    !selectors,
-                );
+    let mut pass = Pass {
+        graph,
+        known_outputs,
+        edges: Vec::new(),
+        found: Vec::new(),
+    };
+    let mut selecting = Vec::new();
+    for node in graph.sorted().iter().copied() {
+        for (name, value) in graph.at(node).params.iter().flatten() {
+            if pass.param(node, name, value, false) {
+                selecting.push((node, name.clone()));
             }
         }
-        apply(graph, pass.edges, pass.found, problems);
     }
+    let (edges, found) = (pass.edges, pass.found);
+    apply(graph, edges, found, problems);
+    let mut pass = Pass {
+        graph,
+        known_outputs,
+        edges: Vec::new(),
+        found: Vec::new(),
+    };
+    for (node, name) in &selecting {
+        let params = graph.at(*node).params.as_ref();
+        if let Some(value) = params.and_then(|params| params.get(name)) {
+            pass.param(*node, name, value, true);
+        }
+    }
+    let (edges, found) = (pass.edges, pass.found);
+    apply(graph, edges, found, problems);
     let mut clashes = Vec::new();
     for (node, declared) in &graph.repeats {
         if means_something_else(graph, *node, declared.by().unwrap_or(*node)) {
@@ -597,7 +624,7 @@ pub(super) fn inputs(
         edges: Vec::new(),
         found: Vec::new(),
     };
-    for node in graph.sorted() {
+    for node in graph.sorted().iter().copied() {
         let at = graph.at(node);
         let Some(module) = at.module.as_ref().filter(|_| !at.leaving) else {
             continue;
@@ -613,7 +640,7 @@ pub(super) fn inputs(
                 name,
                 places: &places,
             };
-            pass.value(&field, value, |_| true, |_| Uses::INPUT, true);
+            pass.value(&field, value, |_| true, Uses::INPUT, true);
         }
     }
     apply(graph, pass.edges, pass.found, problems);

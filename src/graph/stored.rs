@@ -82,8 +82,8 @@ impl Serialize for ResourceGraph {
         let key = |index: NodeIndex| self.at(index).key.clone();
         let nodes = self
             .sorted()
-            .into_iter()
-            .map(|index| {
+            .iter()
+            .map(|&index| {
                 let node = self.at(index);
                 if let Some(module) = &node.module {
                     modules.insert(module.full_id(), Module::clone(module));

@@ -27,7 +27,7 @@ const RESERVED: &[&str] = &[
 /// Checks the params of every node.
 pub(super) fn params(graph: &ResourceGraph, problems: &mut Problems) {
     let mut seen = BTreeSet::new();
-    for index in graph.sorted() {
+    for index in graph.sorted().iter().copied() {
         let node = graph.at(index);
         let Some(module) = &node.module else { continue };
         if seen.insert((module.id.as_str(), module.version_id.as_str())) {
@@ -169,7 +169,7 @@ fn go_type(value: &Value) -> &'static str {
 pub(super) fn output_problem(
     graph: &ResourceGraph,
     to: NodeIndex,
-    path: &OutputPath,
+    path: &OutputPath<'_>,
     known_outputs: &dyn Fn(&Module) -> Option<Arc<BTreeSet<String>>>,
 ) -> Option<(&'static str, String)> {
     let node = graph.at(to);
@@ -183,32 +183,33 @@ pub(super) fn output_problem(
         return None;
     }
     let known = known_outputs(module);
-    let whose = format!(
-        "`{}` is a resource of type `{}`",
-        node.key.short(),
-        node.key.type_name
-    );
+    let whose = || {
+        let (key, type_name) = (node.key.short(), &node.key.type_name);
+        format!("`{key}` is a resource of type `{type_name}`")
+    };
     match (miss, known) {
-        (None, Some(known)) if !known.contains(&path.output) => {
+        (None, Some(known)) if !known.contains(path.output) => {
             let names: Vec<&str> = known.iter().map(String::as_str).collect();
             Some((
                 "Module lacks an output",
                 format!(
-                    "{whose}, which promises the output `{}`, but the code of its module `{}` has no such output. {} The platform team has to correct the module or the type.",
+                    "{}, which promises the output `{}`, but the code of its module `{}` has no such output. {} The platform team has to correct the module or the type.",
+                    whose(),
                     path.output,
                     module.id,
-                    has(&path.output, &names)
+                    has(path.output, &names)
                 ),
             ))
         }
         (None, _) => None,
-        (Some(miss), Some(known)) if miss.depth == 0 && known.contains(&path.output) => None,
+        (Some(miss), Some(known)) if miss.depth == 0 && known.contains(path.output) => None,
         (Some(miss), _) => {
             let names: Vec<&str> = miss.known.iter().map(String::as_str).collect();
             Some((
                 "Unknown output",
                 format!(
-                    "{whose}, which has no output `{}`. {}",
+                    "{}, which has no output `{}`. {}",
+                    whose(),
                     miss.asked,
                     has(&miss.last, &names)
                 ),
@@ -242,37 +243,33 @@ struct SchemaMiss {
 }
 
 /// Follows a path through `properties` and `items`. Anything else in a schema means: cannot tell.
-fn schema_miss(schema: &Map<String, Value>, path: &OutputPath) -> Option<SchemaMiss> {
+fn schema_miss(schema: &Map<String, Value>, path: &OutputPath<'_>) -> Option<SchemaMiss> {
     const UNSURE: &[&str] = &["$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties"];
-    let first = Segment::Key(path.output.clone());
+    let first = Segment::Key(path.output);
     let mut schema = schema;
-    let mut asked = String::new();
     for (depth, segment) in std::iter::once(&first).chain(&path.rest).enumerate() {
-        if UNSURE.iter().any(|word| schema.contains_key(*word)) {
+        if schema.keys().any(|word| UNSURE.contains(&word.as_str())) {
             return None;
         }
         match segment {
-            Segment::Index(position) => {
-                asked += &format!("[{position}]");
-                schema = schema.get("items")?.as_object()?;
-            }
+            Segment::Index(_) => schema = schema.get("items")?.as_object()?,
             Segment::Key(key) => {
-                if depth > 0 {
-                    asked.push('.');
-                }
-                asked += key;
                 let properties = schema.get("properties")?.as_object()?;
-                match properties.get(key) {
+                match properties.get(*key) {
                     Some(inner) => schema = inner.as_object()?,
                     None => {
                         let is_open = match schema.get("additionalProperties") {
                             None => false,
                             Some(more) => more != &Value::Bool(false),
                         };
+                        let asked = || OutputPath {
+                            output: path.output,
+                            rest: path.rest[..depth].to_vec(),
+                        };
                         return (!is_open).then(|| SchemaMiss {
                             depth,
-                            asked,
-                            last: key.clone(),
+                            asked: asked().to_string(),
+                            last: (*key).to_owned(),
                             known: properties.keys().cloned().collect(),
                         });
                     }

@@ -36,17 +36,11 @@ pub(crate) fn view(graph: &ResourceGraph) -> Graph {
     Graph { nodes }
 }
 
-/// Nodes that the manifest itself asks for, with the pointer of where it gives their params.
-pub(crate) fn asked_in_manifest(graph: &ResourceGraph) -> Vec<(&Node, String)> {
-    graph
-        .nodes()
-        .filter(|node| !node.leaving)
-        .filter_map(|node| {
-            let declared = node.declared.get(node.params_from)?;
-            let is_asked = matches!(declared, Declared::Shared(_) | Declared::Resource(..));
-            is_asked.then(|| (node, declared_by(graph, Some(declared), &node.key.id)))
-        })
-        .collect()
+/// The pointer of where the manifest gives a node its params, if it does.
+pub(crate) fn asked_in_manifest(graph: &ResourceGraph, node: &Node) -> Option<String> {
+    let declared = node.declared.get(node.params_from)?;
+    let is_asked = matches!(declared, Declared::Shared(_) | Declared::Resource(..));
+    is_asked.then(|| declared_by(graph, Some(declared), &node.key.id))
 }
 
 /// A pointer into the manifest, or the key of the node whose module asked for it.

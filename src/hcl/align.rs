@@ -1,14 +1,14 @@
 //! What the printer leaves to do for the engine's own formatter to be content: `=` in columns.
 
-/// Aligns successive one-line `key = value` lines and breaks empty blocks in two lines.
-pub(super) fn align(printed: &str) -> String {
-    let mut out = String::with_capacity(printed.len() + printed.len() / 16);
+/// Appends what was printed, with successive one-line `key = value` lines aligned and empty blocks broken in two lines.
+pub(super) fn align(printed: &str, out: &mut String) {
+    out.reserve(printed.len() + printed.len() / 16);
     let mut group: Vec<(&str, &str)> = Vec::new();
     for line in printed.lines() {
         match halves(line) {
             Some(found) if !line.ends_with(['{', '[']) => group.push(found),
             _ => {
-                flush(&mut group, &mut out);
+                flush(&mut group, out);
                 match empty_block(line) {
                     Some(head) => {
                         let indent = &line[..line.len() - line.trim_start().len()];
@@ -23,8 +23,7 @@ pub(super) fn align(printed: &str) -> String {
             }
         }
     }
-    flush(&mut group, &mut out);
-    out
+    flush(&mut group, out);
 }
 
 fn flush(group: &mut Vec<(&str, &str)>, out: &mut String) {
@@ -32,9 +31,7 @@ fn flush(group: &mut Vec<(&str, &str)>, out: &mut String) {
     let widest = group.iter().map(|(key, _)| width(key)).max().unwrap_or(0);
     for (key, rest) in group.drain(..) {
         out.push_str(key);
-        for _ in width(key)..widest {
-            out.push(' ');
-        }
+        out.extend(std::iter::repeat_n(' ', widest - width(key)));
         out.push_str(rest);
         out.push('\n');
     }
@@ -76,7 +73,12 @@ mod tests {
     fn equal_signs_stand_in_columns_within_a_run() {
         let printed = "a {\n  b = 1\n  long = \"x = y\"\n  c = {\n    \"q = \\\" r\" = 1\n    s = 2\n  }\n  d = 3\n\n  e {  }\n}\n";
         let aligned = "a {\n  b    = 1\n  long = \"x = y\"\n  c = {\n    \"q = \\\" r\" = 1\n    s          = 2\n  }\n  d = 3\n\n  e {\n  }\n}\n";
-        assert_eq!(align(printed), aligned);
-        assert_eq!(align(aligned), aligned, "a second time changes nothing");
+        let after = |printed: &str| {
+            let mut out = String::new();
+            align(printed, &mut out);
+            out
+        };
+        assert_eq!(after(printed), aligned);
+        assert_eq!(after(aligned), aligned, "a second time changes nothing");
     }
 }

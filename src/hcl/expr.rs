@@ -1,13 +1,13 @@
 //! Values with placeholders to expressions.
 
-use hcl::expr::{ObjectKey, TemplateExpr, Traversal, Variable};
+use hcl::expr::{ObjectKey, TemplateExpr, Traversal, TraversalBuilder, Variable};
 use hcl::{Expression, Identifier, Object};
 use serde_json::{Map, Value};
 
 use super::escape;
 use super::names::{is_bare_key, is_identifier, module_label};
 use crate::graph::{NodeIndex, Resolver, ResourceGraph, Target};
-use crate::placeholder::{OutputPath, Part, Segment, Site, is_plain, split};
+use crate::placeholder::{OutputPath, Part, Placeholder, Segment, Site, is_plain, split};
 
 /// Why a value has no form in HCL. Checked graphs do not get here; a stored one might.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,26 +83,27 @@ impl<'a> Expressions<'a> {
                 .collect::<Result<Vec<_>, _>>()
                 .map(Expression::Array),
             Value::Object(map) => {
-                let entries = self.entries(node, site, map)?;
-                let mut object = Object::with_capacity(entries.len());
-                object.extend(entries);
+                let mut object = Object::with_capacity(map.len());
+                for entry in self.entries(node, site, map) {
+                    let (key, item) = entry?;
+                    object.insert(key, item);
+                }
                 Ok(Expression::Object(object))
             }
         }
     }
 
-    /// The entries of an object at a site of a node, sorted by key.
+    /// The entries of an object at a site of a node, sorted by key; each is made when it is asked for.
     pub(super) fn entries(
         &self,
         node: NodeIndex,
         site: Site,
         map: &Map<String, Value>,
-    ) -> Result<Vec<(ObjectKey, Expression)>, Unexpressible> {
+    ) -> impl ExactSizeIterator<Item = Result<(ObjectKey, Expression), Unexpressible>> {
         let mut keys: Vec<(&String, &Value)> = map.iter().collect();
         keys.sort_unstable_by(|a, b| a.0.cmp(b.0));
         keys.into_iter()
-            .map(|(key, item)| Ok((object_key(key), self.value(node, site, item)?)))
-            .collect()
+            .map(move |(key, item)| Ok((object_key(key), self.value(node, site, item)?)))
     }
 
     fn text(&self, node: NodeIndex, site: Site, text: &str) -> Result<Expression, Unexpressible> {
@@ -133,26 +134,29 @@ impl<'a> Expressions<'a> {
         Ok(quoted(template))
     }
 
-    fn target(
+    fn target<'p>(
         &self,
         node: NodeIndex,
         site: Site,
-        placeholder: &crate::placeholder::Placeholder,
-    ) -> Result<Target, Unexpressible> {
+        placeholder: &Placeholder<'p>,
+    ) -> Result<Target<'p>, Unexpressible>
+    where
+        'a: 'p,
+    {
         self.resolver
             .resolve(node, site, placeholder)
             .map_err(|_| Unexpressible::Placeholder)
     }
 
-    fn reference(&self, target: &Target) -> Result<Expression, Unexpressible> {
+    fn reference(&self, target: &Target<'_>) -> Result<Expression, Unexpressible> {
         match target {
             Target::Text(text) => Ok(string(text)),
             Target::Variable(name) => {
                 if !is_identifier(name) {
-                    return Err(Unexpressible::Name(name.clone()));
+                    return Err(Unexpressible::Name((*name).to_owned()));
                 }
                 Ok(Traversal::builder(Variable::unchecked("var"))
-                    .attr(Identifier::unchecked(name.as_str()))
+                    .attr(Identifier::unchecked(*name))
                     .build()
                     .into())
             }
@@ -163,16 +167,20 @@ impl<'a> Expressions<'a> {
         }
     }
 
-    fn output(&self, node: NodeIndex, path: &OutputPath) -> Expression {
-        let mut traversal = Traversal::builder(Variable::unchecked("module"))
+    fn output(&self, node: NodeIndex, path: &OutputPath<'_>) -> Expression {
+        let into = |traversal: TraversalBuilder, key: &str| {
+            if is_identifier(key) {
+                traversal.attr(Identifier::unchecked(key))
+            } else {
+                traversal.index(string(key))
+            }
+        };
+        let block = Traversal::builder(Variable::unchecked("module"))
             .attr(Identifier::unchecked(self.label(node)));
-        let first = Segment::Key(path.output.clone());
-        for segment in std::iter::once(&first).chain(&path.rest) {
+        let mut traversal = into(block, path.output);
+        for segment in &path.rest {
             traversal = match segment {
-                Segment::Key(key) if is_identifier(key) => {
-                    traversal.attr(Identifier::unchecked(key.as_str()))
-                }
-                Segment::Key(key) => traversal.index(string(key)),
+                Segment::Key(key) => into(traversal, key),
                 Segment::Index(position) => traversal.index(Expression::Number((*position).into())),
             };
         }
@@ -213,7 +221,7 @@ impl<'a> Expressions<'a> {
             match part {
                 Part::Literal(text) => known += &text,
                 Part::Placeholder(_, placeholder) => match self.target(node, site, &placeholder) {
-                    Ok(Target::Text(text)) => known += &text,
+                    Ok(Target::Text(text)) => known += text,
                     Ok(Target::Variable(_) | Target::Output(..) | Target::Selected(..)) => {
                         return self
                             .text(node, site, text)
@@ -270,5 +278,5 @@ fn print(expression: &Expression) -> String {
         .build(&mut bytes);
     // Printing into memory fails only on what an expression cannot hold.
     let _ = hcl::format::Format::format(expression, &mut formatter);
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8(bytes).unwrap_or_default()
 }

@@ -9,7 +9,8 @@ use crate::model::ResourceKey;
 /// The label of a resource's module block.
 pub(crate) fn module_label(key: &ResourceKey) -> String {
     let base = format!("{}_{}_{}", key.type_name, key.class, key.id);
-    let mut label: String = base.chars().filter(|c| is_plain(*c)).take(91).collect();
+    let mut label = String::with_capacity(base.len().min(91) + 9);
+    label.extend(base.chars().filter(|c| is_plain(*c)).take(91));
     label.push('_');
     label.push_str(&short_hash(base.as_bytes()));
     label
@@ -41,12 +42,11 @@ fn is_plain(c: char) -> bool {
 }
 
 fn short_hash(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(8);
-    for byte in &Sha256::digest(bytes)[..4] {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let hash = Sha256::digest(bytes);
+    format!(
+        "{:08x}",
+        u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+    )
 }
 
 /// Whether a text can stand as an identifier of HCL; ASCII only.

@@ -41,6 +41,19 @@ impl Shape {
         }
     }
 
+    /// Whether nothing of `value` is dropped.
+    pub(crate) fn keeps(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Object(fields), Value::Object(map)) => map.iter().all(|(name, inner)| {
+                let shape = fields.get(name);
+                shape.is_some_and(|shape| shape.keeps(inner))
+            }),
+            (Self::Many(shape), Value::Object(map)) => map.values().all(|inner| shape.keeps(inner)),
+            (Self::Many(shape), Value::Array(list)) => list.iter().all(|inner| shape.keeps(inner)),
+            _ => true,
+        }
+    }
+
     /// Pointers of the fields of `value` that are dropped, below `at`.
     pub(crate) fn dropped(&self, value: &Value, at: &str, found: &mut Vec<String>) {
         match (self, value) {
@@ -85,7 +98,9 @@ mod tests {
         let body = hcl::parse(&format!("type = {code}")).expect("HCL");
         let attribute = body.attributes().next().expect("one");
         let mut found = Vec::new();
-        Shape::of(attribute.expr()).dropped(value, "/p", &mut found);
+        let shape = Shape::of(attribute.expr());
+        shape.dropped(value, "/p", &mut found);
+        assert_eq!(shape.keeps(value), found.is_empty(), "{code}");
         found
     }
 

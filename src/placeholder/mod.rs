@@ -13,49 +13,50 @@
 
 mod parse;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub(crate) use self::parse::{SyntaxError, parse};
 
-/// One placeholder.
+/// One placeholder. Its words are borrowed from the text it stands in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Placeholder {
+pub(crate) enum Placeholder<'a> {
     /// `context.KEY`.
-    Context(String),
+    Context(&'a str),
     /// `var.KEY`: a variable of the engine, from the runner's environment.
-    Variable(String),
+    Variable(&'a str),
     /// `self.outputs.PATH`.
-    Own(OutputPath),
+    Own(OutputPath<'a>),
     /// `resources.ALIAS.outputs.PATH`.
     Resource {
         /// Alias in the node whose context it is.
-        alias: String,
+        alias: &'a str,
         /// What of it.
-        path: OutputPath,
+        path: OutputPath<'a>,
     },
     /// `shared.ALIAS.outputs.PATH`.
     Shared {
         /// Alias among the manifest's shared resources.
-        alias: String,
+        alias: &'a str,
         /// What of it.
-        path: OutputPath,
+        path: OutputPath<'a>,
     },
     /// `select.FUNCTION('FILTER')….outputs.PATH`.
     Select {
         /// From the context node outwards, at least one.
-        steps: Vec<Step>,
+        steps: Vec<Step<'a>>,
         /// What of each node found.
-        path: OutputPath,
+        path: OutputPath<'a>,
     },
 }
 
 /// One step of a selector: all direct neighbours of one kind that fit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Step {
+pub(crate) struct Step<'a> {
     /// Which neighbours.
     pub(crate) direction: Direction,
     /// Which of them.
-    pub(crate) filter: Filter,
+    pub(crate) filter: Filter<'a>,
 }
 
 /// Which neighbours a selector follows.
@@ -69,17 +70,17 @@ pub(crate) enum Direction {
 
 /// `TYPE[.CLASS][#ID]`; `@` in class and id stands for that of the node the step starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Filter {
+pub(crate) struct Filter<'a> {
     /// As written.
-    pub(crate) text: String,
+    pub(crate) text: &'a str,
 }
 
-impl Filter {
+impl Filter<'_> {
     /// Type, class and id, of which the latter two may be missing: any.
     pub(crate) fn parts(&self) -> (&str, Option<&str>, Option<&str>) {
         let (left, id) = match self.text.split_once('#') {
             Some((left, id)) => (left, Some(id)),
-            None => (self.text.as_str(), None),
+            None => (self.text, None),
         };
         match left.split_once('.') {
             Some((type_name, class)) => (type_name, Some(class), id),
@@ -98,25 +99,25 @@ impl Filter {
 
 /// The way into an output value: never empty, the first segment is the name of the output.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct OutputPath {
+pub(crate) struct OutputPath<'a> {
     /// Name of the output.
-    pub(crate) output: String,
+    pub(crate) output: &'a str,
     /// Into its value.
-    pub(crate) rest: Vec<Segment>,
+    pub(crate) rest: Vec<Segment<'a>>,
 }
 
 /// One step into a value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Segment {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Segment<'a> {
     /// An attribute or a key.
-    Key(String),
+    Key(&'a str),
     /// A position in a list, from 0 (`.0` or `[0]`).
     Index(u64),
 }
 
-impl fmt::Display for OutputPath {
+impl fmt::Display for OutputPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.output)?;
+        f.write_str(self.output)?;
         for segment in &self.rest {
             match segment {
                 Segment::Key(key) => write!(f, ".{key}")?,
@@ -127,7 +128,7 @@ impl fmt::Display for OutputPath {
     }
 }
 
-impl fmt::Display for Placeholder {
+impl fmt::Display for Placeholder<'_> {
     /// The form between `${` and `}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -151,7 +152,7 @@ impl fmt::Display for Placeholder {
     }
 }
 
-impl Placeholder {
+impl Placeholder<'_> {
     /// The word that v1 uses for this kind in errors.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -206,7 +207,7 @@ impl Site {
     }
 
     /// Checks kind and context key; the error is v1's text.
-    pub(crate) fn check(self, placeholder: &Placeholder) -> Result<(), String> {
+    pub(crate) fn check(self, placeholder: &Placeholder<'_>) -> Result<(), String> {
         match placeholder {
             Placeholder::Select { .. } if matches!(self, Self::Output | Self::Provider) => {
                 Err("'select' placeholders are not supported here".into())
@@ -214,7 +215,7 @@ impl Site {
             Placeholder::Variable(_) if self != Self::Provider => {
                 Err("'var' placeholders are not supported here".into())
             }
-            Placeholder::Context(key) if !self.context_keys().contains(&key.as_str()) => {
+            Placeholder::Context(key) if !self.context_keys().contains(key) => {
                 Err(format!("unsupported context key '{key}'"))
             }
             Placeholder::Context(_)
@@ -231,9 +232,9 @@ impl Site {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part<'a> {
     /// Text as it is meant; escapes are gone.
-    Literal(String),
+    Literal(Cow<'a, str>),
     /// `${…}`, with what was written between the braces.
-    Placeholder(&'a str, Placeholder),
+    Placeholder(&'a str, Placeholder<'a>),
 }
 
 /// Whether a string needs [`split`] at all; most do not.
@@ -248,13 +249,13 @@ pub(crate) fn is_plain(text: &str) -> bool {
 /// and `${a{b}}`, is text. `$\{` is the text `${`.
 pub(crate) fn split(text: &str) -> Result<Vec<Part<'_>>, SyntaxError> {
     let mut parts = Vec::new();
-    let mut literal = String::new();
+    let mut literal = Cow::Borrowed("");
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
-        literal.push_str(&rest[..dollar]);
+        literal += &rest[..dollar];
         rest = &rest[dollar..];
         if let Some(after) = rest.strip_prefix("$\\{") {
-            literal.push_str("${");
+            literal += "${";
             rest = after;
             continue;
         }
@@ -271,12 +272,12 @@ pub(crate) fn split(text: &str) -> Result<Vec<Part<'_>>, SyntaxError> {
                 rest = &rest[found.len() + 3..];
             }
             None => {
-                literal.push('$');
+                literal += "$";
                 rest = &rest[1..];
             }
         }
     }
-    literal.push_str(rest);
+    literal += rest;
     if !literal.is_empty() {
         parts.push(Part::Literal(literal));
     }
@@ -290,7 +291,7 @@ fn inner(rest: &str) -> Option<&str> {
 }
 
 /// Reads a text that must be one placeholder, braces included.
-pub(crate) fn parse_whole(text: &str) -> Result<Placeholder, String> {
+pub(crate) fn parse_whole(text: &str) -> Result<Placeholder<'_>, String> {
     text.strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'))
         .ok_or_else(|| format!("the string is not a placeholder: {text}"))

@@ -54,7 +54,7 @@ const FUNCTIONS: &[&str] = &["dependencies(", "consumers("];
 const FUNCTION_OR_OUTPUTS: &[&str] = &["dependencies(", "consumers(", "outputs."];
 
 /// Reads what stands between `${` and `}`.
-pub(crate) fn parse(inner: &str) -> Result<Placeholder, SyntaxError> {
+pub(crate) fn parse(inner: &str) -> Result<Placeholder<'_>, SyntaxError> {
     let mut reader = Reader { text: inner, at: 0 };
     let placeholder = reader.placeholder()?;
     if reader.at < inner.len() {
@@ -69,22 +69,22 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn placeholder(&mut self) -> Result<Placeholder, SyntaxError> {
+    fn placeholder(&mut self) -> Result<Placeholder<'a>, SyntaxError> {
         if self.take("context.") {
-            Ok(Placeholder::Context(self.key()?.to_owned()))
+            Ok(Placeholder::Context(self.key()?))
         } else if self.take("var.") {
-            Ok(Placeholder::Variable(self.key()?.to_owned()))
+            Ok(Placeholder::Variable(self.key()?))
         } else if self.take("self.outputs.") {
             Ok(Placeholder::Own(self.path()?))
         } else if self.take("resources.") {
-            let alias = self.key()?.to_owned();
+            let alias = self.key()?;
             self.outputs()?;
             Ok(Placeholder::Resource {
                 alias,
                 path: self.path()?,
             })
         } else if self.take("shared.") {
-            let alias = self.key()?.to_owned();
+            let alias = self.key()?;
             self.outputs()?;
             Ok(Placeholder::Shared {
                 alias,
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn selector(&mut self) -> Result<Placeholder, SyntaxError> {
+    fn selector(&mut self) -> Result<Placeholder<'a>, SyntaxError> {
         let mut steps = Vec::new();
         loop {
             let direction = if self.take("dependencies(") {
@@ -122,9 +122,7 @@ impl<'a> Reader<'a> {
             }
             steps.push(Step {
                 direction,
-                filter: Filter {
-                    text: filter.to_owned(),
-                },
+                filter: Filter { text: filter },
             });
         }
     }
@@ -163,15 +161,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn path(&mut self) -> Result<OutputPath, SyntaxError> {
-        let output = self.key()?.to_owned();
+    fn path(&mut self) -> Result<OutputPath<'a>, SyntaxError> {
+        let output = self.key()?;
         let mut rest = Vec::new();
         loop {
             if self.take(".") {
                 let key = self.key()?;
                 rest.push(match index(key) {
                     Some(position) => Segment::Index(position),
-                    None => Segment::Key(key.to_owned()),
+                    None => Segment::Key(key),
                 });
             } else if self.text[self.at..].starts_with('[') {
                 let after = &self.text[self.at + 1..];

@@ -9,7 +9,7 @@ use crate::model::{Diagnostic, Place};
 /// Warnings for everything in the manifest that goes nowhere, in the order of the nodes.
 pub(super) fn warnings(graph: &ResourceGraph, code: &Code<'_>) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
-    for (node, at) in graph::asked_in_manifest(graph) {
+    for node in graph.nodes().filter(|node| !node.leaving) {
         let (Some(module), Some(params)) = (&node.module, &node.params) else {
             continue;
         };
@@ -17,7 +17,11 @@ pub(super) fn warnings(graph: &ResourceGraph, code: &Code<'_>) -> Vec<Diagnostic
             continue;
         };
         for (name, value) in params {
-            let Some(shape) = facts.types.get(name) else {
+            let shape = facts.types.get(name);
+            let Some(shape) = shape.filter(|shape| !shape.keeps(value)) else {
+                continue;
+            };
+            let Some(at) = graph::asked_in_manifest(graph, node) else {
                 continue;
             };
             let mut dropped = Vec::new();

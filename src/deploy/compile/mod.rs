@@ -6,7 +6,7 @@
 mod honoured;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -146,12 +146,13 @@ fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     let labels = rendered
         .labels
         .into_iter()
-        .filter_map(|(label, key)| {
-            let module = graph.node(&key)?.module.as_ref()?;
+        .filter_map(|(label, index)| {
+            let node = graph.at(index);
+            let module = node.module.as_ref()?;
             let label_of = Label {
                 module_id: module.id.clone(),
                 module_version: module.version_id.clone(),
-                resource: key,
+                resource: node.key.clone(),
             };
             Some((label, label_of))
         })
@@ -189,11 +190,9 @@ fn no_target() -> Diagnostic {
 /// Code of modules, read when it is asked for, each once.
 struct Code<'a> {
     sources: &'a Sources,
-    read: RefCell<HashMap<Version, Option<Arc<Facts>>>>,
+    /// By id of the module and of its version.
+    read: RefCell<BTreeMap<String, BTreeMap<String, Option<Arc<Facts>>>>>,
 }
-
-/// Ids of a module and of its version.
-type Version = (String, String);
 
 /// What a module's code says about itself.
 struct Facts {
@@ -211,10 +210,14 @@ impl<'a> Code<'a> {
 
     /// What the code says about itself, where it can be read.
     fn facts(&self, module: &Module) -> Option<Arc<Facts>> {
-        let key = (module.id.clone(), module.version_id.clone());
-        if let Some(known) = self.read.borrow().get(&key) {
+        let read = self.read.borrow();
+        let known = read
+            .get(&module.id)
+            .and_then(|versions| versions.get(&module.version_id));
+        if let Some(known) = known {
             return known.clone();
         }
+        drop(read);
         let facts = match (&module.module_source_code, &module.digest) {
             (Some(code), _) => hcl::check_module(code).ok(),
             (None, Some(digest)) => self
@@ -229,7 +232,11 @@ impl<'a> Code<'a> {
                 types: facts.types,
             })
         });
-        self.read.borrow_mut().insert(key, facts.clone());
+        self.read
+            .borrow_mut()
+            .entry(module.id.clone())
+            .or_default()
+            .insert(module.version_id.clone(), facts.clone());
         facts
     }
 }

@@ -28,8 +28,8 @@ pub(crate) type Sources = BTreeMap<String, Arc<BTreeMap<String, Vec<u8>>>>;
 pub(crate) struct Rendered {
     /// The files.
     pub(crate) bundle: Bundle,
-    /// Label of each module block to the node it stands for.
-    pub(crate) labels: BTreeMap<String, ResourceKey>,
+    /// Label of each module block, and the node it stands for.
+    pub(crate) labels: Vec<(String, NodeIndex)>,
 }
 
 /// Renders a graph. Fails where a value or name has no form in HCL, and where code is not at hand.
@@ -41,13 +41,12 @@ pub(crate) fn render(
 ) -> Result<Rendered, Vec<Diagnostic>> {
     let mut file = File {
         expressions: Expressions::new(graph),
-        blocks: Vec::new(),
+        blocks: String::new(),
         required: BTreeMap::new(),
         variants: BTreeSet::new(),
         variables: BTreeSet::new(),
-        metadata: Vec::new(),
-        outputs: Vec::new(),
-        labels: BTreeMap::new(),
+        outputs: String::new(),
+        modules: Vec::new(),
         problems: Vec::new(),
     };
     for index in graph.post_order() {
@@ -72,7 +71,11 @@ pub(crate) fn render(
     if file.problems.is_empty() {
         Ok(Rendered {
             bundle: Bundle::new(files),
-            labels: file.labels,
+            labels: file
+                .modules
+                .iter()
+                .map(|index| (file.expressions.label(*index).to_owned(), *index))
+                .collect(),
         })
     } else {
         Err(file.problems)
@@ -83,7 +86,7 @@ pub(crate) fn render(
 pub(crate) fn resolved(graph: &ResourceGraph) -> BTreeMap<ResourceKey, BTreeMap<String, String>> {
     let expressions = Expressions::new(graph);
     let mut all = BTreeMap::new();
-    for index in graph.sorted() {
+    for index in graph.sorted().iter().copied() {
         let node = graph.at(index);
         if node.leaving {
             continue;
@@ -110,14 +113,16 @@ pub(crate) fn resolved(graph: &ResourceGraph) -> BTreeMap<ResourceKey, BTreeMap<
 
 struct File<'a> {
     expressions: Expressions<'a>,
-    blocks: Vec<Block>,
+    /// Printed, as are the outputs: a tree goes as soon as its text is there, because the trees of
+    /// ten thousand blocks would not stay in any cache.
+    blocks: String,
+    outputs: String,
     required: BTreeMap<String, Expression>,
     /// Provider blocks written: id and variant.
     variants: BTreeSet<(String, String)>,
     variables: BTreeSet<String>,
-    metadata: Vec<(ObjectKey, Expression)>,
-    outputs: Vec<Output>,
-    labels: BTreeMap<String, ResourceKey>,
+    /// Nodes that have a block, in the order of the blocks.
+    modules: Vec<NodeIndex>,
     problems: Vec<Diagnostic>,
 }
 
@@ -128,6 +133,11 @@ impl File<'_> {
             format!("{why}. Change it so that the engine can be told."),
             place,
         ));
+    }
+
+    fn add(&mut self, block: &Block) {
+        self.blocks.push('\n');
+        align(&print(block), &mut self.blocks);
     }
 
     /// Provider blocks that a node is the first to need, each followed by its variables.
@@ -152,7 +162,7 @@ impl File<'_> {
                 &place,
                 "/configuration",
             ));
-            self.blocks.push(Block {
+            self.add(&Block {
                 identifier: Identifier::unchecked("provider"),
                 labels: vec![name.as_str().into()],
                 body: Body(body),
@@ -225,8 +235,8 @@ impl File<'_> {
         }
         for name in names {
             if self.variables.insert(name.clone()) {
-                self.blocks.push(
-                    Block::builder("variable")
+                self.add(
+                    &Block::builder("variable")
                         .add_label(name.as_str())
                         .add_attribute(attribute(
                             "type",
@@ -261,14 +271,14 @@ impl File<'_> {
             }
             body.push(attribute("providers", Expression::Object(map)).into());
         }
-        let document = Document::Module {
+        let document = || Document::Module {
             id: module.id.clone(),
             version: module.version_id.clone(),
         };
         let mut inputs: Vec<(&String, &Value)> = module.module_inputs.iter().collect();
         inputs.sort_unstable_by(|a, b| a.0.cmp(b.0));
         for (name, value) in inputs {
-            let place = || Place::at(document.clone(), pointer("/module_inputs", name));
+            let place = || Place::at(document(), pointer("/module_inputs", name));
             self.argument(index, Site::Input, name, value, place, &mut body);
         }
         let mut params: Vec<(&String, &Value)> = node.params.iter().flatten().collect();
@@ -292,22 +302,25 @@ impl File<'_> {
         if !waits.is_empty() {
             body.push(attribute("depends_on", Expression::Array(waits)).into());
         }
-        let label = self.expressions.label(index).to_owned();
-        self.metadata.push((
-            ObjectKey::Expression(string(&node_hash(&graph.context().env_uuid, &node.key))),
-            FuncCall::builder("lookup")
-                .arg(self.expressions.block(index))
-                .arg(string("platform_orchestrator_metadata"))
-                .arg(Expression::Object(Object::new()))
-                .build()
-                .into(),
-        ));
-        self.blocks.push(Block {
+        let label = self.expressions.label(index).into();
+        self.add(&Block {
             identifier: Identifier::unchecked("module"),
-            labels: vec![label.as_str().into()],
+            labels: vec![label],
             body: Body(body),
         });
-        self.labels.insert(label, node.key.clone());
+        self.modules.push(index);
+    }
+
+    /// What a module block says about itself, by the hash of its node.
+    fn metadata(&self, index: NodeIndex) -> (ObjectKey, Expression) {
+        let graph = self.expressions.graph();
+        let hash = node_hash(&graph.context().env_uuid, &graph.at(index).key);
+        let lookup = FuncCall::builder("lookup")
+            .arg(self.expressions.block(index))
+            .arg(string("platform_orchestrator_metadata"))
+            .arg(Expression::Object(Object::new()))
+            .build();
+        (ObjectKey::Expression(string(&hash)), lookup.into())
     }
 
     /// One argument of a module block; `null` means that it is not given.
@@ -335,15 +348,18 @@ impl File<'_> {
 
     /// The metadata of all modules, then each workload's outputs.
     fn outputs(&mut self) {
-        self.outputs.push(Output {
-            name: "platform_orchestrator_metadata".to_owned(),
-            entries: std::mem::take(&mut self.metadata),
-            description: "The metadata output from the modules involved in the deployment"
-                .to_owned(),
+        let metadata = Output {
+            name: "platform_orchestrator_metadata",
+            description: "The metadata output from the modules involved in the deployment",
             is_sensitive: false,
-        });
+        };
+        let entries = self.modules.iter().map(|index| Ok(self.metadata(*index)));
+        match metadata.print(entries) {
+            Ok(printed) => self.outputs += &printed,
+            Err(why) => self.refuse(Place::manifest(""), &why),
+        }
         let graph = self.expressions.graph();
-        for index in graph.sorted() {
+        for index in graph.sorted().iter().copied() {
             let node = graph.at(index);
             if !node.key.is_workload() || node.leaving {
                 continue;
@@ -351,13 +367,13 @@ impl File<'_> {
             let name = &node.key.id;
             let none = Map::new();
             let outputs = node.params.as_ref().unwrap_or(&none);
-            match self.expressions.entries(index, Site::Output, outputs) {
-                Ok(entries) => self.outputs.push(Output {
-                    name: name.clone(),
-                    entries,
-                    description: format!("The output variables for workload '{name}'"),
-                    is_sensitive: true,
-                }),
+            let output = Output {
+                name,
+                description: &format!("The output variables for workload '{name}'"),
+                is_sensitive: true,
+            };
+            match output.print(self.expressions.entries(index, Site::Output, outputs)) {
+                Ok(printed) => self.outputs += &printed,
                 Err(why) => self.refuse(
                     Place::manifest(pointer("/workloads", name) + "/outputs"),
                     &why,
@@ -382,20 +398,18 @@ impl File<'_> {
                 body: Body(required),
             })
             .build();
-        let mut body = vec![terraform.into()];
-        body.extend(
-            std::mem::take(&mut self.blocks)
-                .into_iter()
-                .map(hcl::Structure::from),
-        );
-        // Printing into memory fails only on what the tree cannot hold.
-        let mut printed = hcl::format::to_string(&Body(body)).unwrap_or_default();
-        for output in std::mem::take(&mut self.outputs) {
-            printed.push('\n');
-            output.print(&mut printed);
-        }
-        align(&printed)
+        let mut printed = String::with_capacity(self.blocks.len() + self.outputs.len() + 1024);
+        align(&print(&terraform), &mut printed);
+        printed += &std::mem::take(&mut self.blocks);
+        printed += &std::mem::take(&mut self.outputs);
+        printed
     }
+}
+
+/// A block as the printer gives it.
+fn print(block: &Block) -> String {
+    // Printing into memory fails only on what the tree cannot hold.
+    hcl::format::to_string(block).unwrap_or_default()
 }
 
 /// An attribute; names are checked before or are ours.
@@ -424,7 +438,7 @@ fn variable_names(value: &Value, names: &mut BTreeSet<String>) {
         Value::String(text) => {
             for part in split(text).unwrap_or_default() {
                 if let Part::Placeholder(_, Placeholder::Variable(name)) = part {
-                    names.insert(name);
+                    names.insert(name.to_owned());
                 }
             }
         }

@@ -1,37 +1,34 @@
 //! The outputs, whose objects have an entry per resource.
 //!
 //! Why not as one tree: an object of hcl-rs is a list that compares every new key with all before it, which is half of
-//! the whole compilation at 10 000 resources. So a large object is printed in pieces, each a tree of its own, inside
-//! the same block; what comes out is the same to the byte.
+//! the whole compilation at 10 000 resources. So a large object is printed in pieces, each a tree of its own that is
+//! made when its turn comes, inside the same block; what comes out is the same to the byte.
 
 use hcl::expr::ObjectKey;
-use hcl::{Block, Body, Expression, Object};
+use hcl::{Block, Expression, Object};
 
-use super::attribute;
-use crate::hcl::expr::string;
+use super::{align, attribute, print};
+use crate::hcl::expr::{Unexpressible, string};
 
-/// Entries that are printed at once.
-const PIECE: usize = 32;
+/// Entries that are printed at once: few, because of the comparisons, but not one, because of the block around them.
+const PIECE: usize = 8;
 /// What is printed after the entries of a piece.
 const END: &str = "  }\n}\n";
 
 /// One output block.
-pub(super) struct Output {
-    pub(super) name: String,
-    /// Of its value; keys differ.
-    pub(super) entries: Vec<(ObjectKey, Expression)>,
-    pub(super) description: String,
+pub(super) struct Output<'a> {
+    pub(super) name: &'a str,
+    pub(super) description: &'a str,
     pub(super) is_sensitive: bool,
 }
 
-impl Output {
+impl Output<'_> {
     fn block(&self, attributes: impl IntoIterator<Item = hcl::Attribute>) -> String {
         let block = Block::builder("output")
-            .add_label(self.name.as_str())
+            .add_label(self.name)
             .add_attributes(attributes)
             .build();
-        // Printing into memory fails only on what the tree cannot hold.
-        hcl::format::to_string(&Body(vec![block.into()])).unwrap_or_default()
+        print(&block)
     }
 
     fn value(entries: impl IntoIterator<Item = (ObjectKey, Expression)>) -> hcl::Attribute {
@@ -39,30 +36,38 @@ impl Output {
     }
 
     fn facts(&self) -> Vec<hcl::Attribute> {
-        let mut facts = vec![attribute("description", string(&self.description))];
+        let mut facts = vec![attribute("description", string(self.description))];
         if self.is_sensitive {
             facts.push(attribute("sensitive", Expression::Bool(true)));
         }
         facts
     }
 
-    /// Prints the block.
-    pub(super) fn print(mut self, out: &mut String) {
-        let entries = std::mem::take(&mut self.entries);
+    /// Prints the block, after an empty line. `entries` are those of its value; their keys differ.
+    pub(super) fn print(
+        &self,
+        entries: impl ExactSizeIterator<Item = Result<(ObjectKey, Expression), Unexpressible>>,
+    ) -> Result<String, Unexpressible> {
+        let printed = self.unaligned(entries)?;
+        let mut out = String::from("\n");
+        align(&printed, &mut out);
+        Ok(out)
+    }
+
+    fn unaligned(
+        &self,
+        mut entries: impl ExactSizeIterator<Item = Result<(ObjectKey, Expression), Unexpressible>>,
+    ) -> Result<String, Unexpressible> {
         if entries.len() <= PIECE {
-            let mut attributes = vec![Self::value(entries)];
+            let mut attributes = vec![Self::value(entries.collect::<Result<Vec<_>, _>>()?)];
             attributes.extend(self.facts());
-            out.push_str(&self.block(attributes));
-            return;
+            return Ok(self.block(attributes));
         }
-        let mut entries = entries.into_iter();
+        let mut out = String::new();
         let mut is_first = true;
-        loop {
-            let piece: Vec<_> = entries.by_ref().take(PIECE).collect();
-            if piece.is_empty() {
-                break;
-            }
-            let printed = self.block([Self::value(piece)]);
+        while entries.len() > 0 {
+            let piece: Result<Vec<_>, _> = entries.by_ref().take(PIECE).collect();
+            let printed = self.block([Self::value(piece?)]);
             let inside = printed.strip_suffix(END).unwrap_or(&printed);
             // The block's and the attribute's own line.
             let head: usize = inside.split_inclusive('\n').take(2).map(str::len).sum();
@@ -72,6 +77,7 @@ impl Output {
         out.push_str("  }\n");
         let facts = self.block(self.facts());
         out.push_str(facts.split_once('\n').map_or("", |(_, rest)| rest));
+        Ok(out)
     }
 }
 
@@ -92,18 +98,15 @@ mod tests {
                 };
                 (object_key(&format!("k {number}")), value)
             };
-            let output = || Output {
-                name: "web".to_owned(),
-                entries: (0..count).map(entry).collect(),
-                description: "words".to_owned(),
+            let output = Output {
+                name: "web",
+                description: "words",
                 is_sensitive: count % 2 == 0,
             };
-            let whole = output();
             let mut attributes = vec![Output::value((0..count).map(entry))];
-            attributes.extend(whole.facts());
-            let mut pieces = String::new();
-            output().print(&mut pieces);
-            assert_eq!(pieces, whole.block(attributes), "{count} entries");
+            attributes.extend(output.facts());
+            let pieces = output.unaligned((0..count).map(|number| Ok(entry(number))));
+            assert_eq!(pieces, Ok(output.block(attributes)), "{count} entries");
         }
     }
 }

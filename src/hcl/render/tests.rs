@@ -2,7 +2,9 @@ use super::*;
 
 fn backend(backend: &Backend) -> String {
     let block = backend_block(backend, "0000-uuid");
-    align(&hcl::format::to_string(&Body(vec![block.into()])).expect("prints"))
+    let mut out = String::new();
+    align(&print(&block), &mut out);
+    out
 }
 
 #[test]

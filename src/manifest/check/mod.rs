@@ -1,8 +1,6 @@
 //! The rules of the document: keys, types, names. Every problem is found in one go, in the order of
 //! the text.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use super::{Manifest, Resource, Workload};
@@ -120,7 +118,7 @@ impl Found {
     }
 
     fn workload_name(&mut self, name: &str, at: &str) {
-        let v1 = format!("workload name '{name}' is invalid");
+        let v1 = || format!("workload name '{name}' is invalid");
         if !Shape::WorkloadName.fits(name) {
             self.error(
                 "Name not allowed",
@@ -130,7 +128,7 @@ impl Found {
                 ),
                 at,
             )
-            .v1 = Some(v1);
+            .v1 = Some(v1());
         } else if name.starts_with(|c: char| c.is_ascii_digit()) {
             self.error(
                 "Name not allowed",
@@ -139,7 +137,7 @@ impl Found {
                 ),
                 at,
             )
-            .v1 = Some(v1);
+            .v1 = Some(v1());
         }
     }
 
@@ -210,25 +208,28 @@ impl Found {
         let Some(map) = self.map(value, at, "outputs") else {
             return Map::new();
         };
-        let mut sorted = BTreeMap::new();
-        for (key, value) in map {
-            let at = pointer(at, key);
+        let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+        for (key, value) in &entries {
+            let at = || pointer(at, key);
             if !is_identifier(key) {
                 self.error(
                     "Name not allowed",
                     format!(
                         "`{key}` cannot be the key of an output. Use letters, digits, `_` and `-`, not starting with a digit or `-`."
                     ),
-                    &at,
+                    &at(),
                 );
             }
-            if value.is_string() {
-                sorted.insert(key.clone(), value.clone());
-            } else {
-                self.wrong_type(value, &at, "The value of an output", "a string", "Put it in quotes; a placeholder alone in quotes keeps the type of what it stands for.");
+            if !value.is_string() {
+                self.wrong_type(value, &at(), "The value of an output", "a string", "Put it in quotes; a placeholder alone in quotes keeps the type of what it stands for.");
             }
         }
-        sorted.into_iter().collect()
+        entries.retain(|(_, value)| value.is_string());
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     fn resource(&mut self, value: &Value, at: &str) -> Option<Resource> {
@@ -278,12 +279,13 @@ impl Found {
             None | Some(Value::Null) => None,
             Some(params) => {
                 let inner = pointer(at, "params");
-                self.map(params, &inner, "`params`").cloned()
+                let map = self.map(params, &inner, "`params`");
+                if map.is_some() {
+                    self.numbers(params, &inner);
+                }
+                map.cloned()
             }
         };
-        if let Some(params) = &params {
-            self.numbers(&Value::Object(params.clone()), &pointer(at, "params"));
-        }
         Some(Resource {
             type_name: type_name?,
             class,
@@ -309,14 +311,14 @@ impl Found {
             }
             Value::Array(list) => {
                 for (position, item) in list.iter().enumerate() {
-                    if !item.is_string() {
+                    if may_be_rounded(item) {
                         self.numbers(item, &pointer(at, &position.to_string()));
                     }
                 }
             }
             Value::Object(map) => {
                 for (key, item) in map {
-                    if !item.is_string() {
+                    if may_be_rounded(item) {
                         self.numbers(item, &pointer(at, key));
                     }
                 }
@@ -334,11 +336,11 @@ impl Found {
         v1: &str,
     ) -> Option<String> {
         let value = map.get(key).filter(|value| !value.is_null())?;
-        let at = pointer(at, key);
+        let at = || pointer(at, key);
         let Some(text) = value.as_str() else {
             self.wrong_type(
                 value,
-                &at,
+                &at(),
                 &format!("`{key}`"),
                 "a string",
                 "Put it in quotes.",
@@ -350,7 +352,7 @@ impl Found {
             self.error(
                 "Name not allowed",
                 format!("`{text}` cannot be a {key}. Use {}.", shape.words()),
-                &at,
+                &at(),
             )
             .v1 = Some(v1.into());
             return None;
@@ -421,6 +423,16 @@ impl Found {
                 )
             });
         }
+    }
+}
+
+/// Whether a value is worth a look for numbers that were rounded.
+fn may_be_rounded(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(list) => list.iter().any(may_be_rounded),
+        Value::Object(map) => map.values().any(may_be_rounded),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 
