@@ -7,6 +7,7 @@
 use petgraph::stable_graph::NodeIndex;
 
 use super::{Node, ResourceGraph, node_hash};
+use crate::catalog::Module;
 use crate::model::ResourceKey;
 use crate::wire::deployments::{Change, Diff};
 
@@ -88,30 +89,27 @@ impl<'a> Changes<'a> {
 fn added(graph: &ResourceGraph, node: &Node) -> String {
     match &node.module {
         None => "workload added".into(),
-        Some(module) => format!(
-            "add resource using module {}{}",
-            module.full_id(),
-            dependency_of(graph, node)
-        ),
+        Some(module) => using("add", module, graph, node),
     }
 }
 
 fn removed(graph: &ResourceGraph, node: &Node) -> String {
     match &node.module {
         None => "workload removed".into(),
-        Some(module) => format!(
-            "remove resource using module {}{}",
-            module.full_id(),
-            dependency_of(graph, node)
-        ),
+        Some(module) => using("remove", module, graph, node),
     }
 }
 
-/// Who declared the params of a node, as v1 shows it.
-fn dependency_of(graph: &ResourceGraph, node: &Node) -> String {
-    node.params_of.map_or_else(String::new, |by| {
-        format!(" (dependency of {})", graph.at(by).key.short())
-    })
+/// What is done with a node's module, and who declared the node's params, as v1 shows it.
+fn using(verb: &str, module: &Module, graph: &ResourceGraph, node: &Node) -> String {
+    let (id, version) = (&module.id, &module.version_id);
+    match node.params_of.map(|by| &graph.at(by).key) {
+        None => format!("{verb} resource using module {id}@{version}"),
+        Some(by) => format!(
+            "{verb} resource using module {id}@{version} (dependency of {}.{}@{})",
+            by.type_name, by.class, by.id
+        ),
+    }
 }
 
 fn changed(

@@ -57,7 +57,7 @@ impl<'a> Expansion<'a> {
             ));
             self.graph.at_mut(index).params_of = Some(index);
             for (alias, resource) in workload.resources {
-                let key = seeded(&resource, || format!("workloads.{name}.{alias}"));
+                let key = seeded(&resource, || ["workloads", &name, &alias].join("."));
                 let declared = Declared::Resource(index, alias.clone());
                 let target = self.declare(key, resource.params, declared);
                 self.graph.connect(index, target, alias);

@@ -115,7 +115,7 @@ impl<'a> Expressions<'a> {
             let target = self.target(node, site, placeholder)?;
             return self.reference(&target);
         }
-        let mut template = String::new();
+        let mut template = String::with_capacity(text.len() * 2);
         let last = parts.len().saturating_sub(1);
         for (position, part) in parts.iter().enumerate() {
             match part {
@@ -271,7 +271,7 @@ fn number_expression(number: &serde_json::Number) -> Result<Expression, Unexpres
 
 /// An expression on one line.
 fn print(expression: &Expression) -> String {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(96);
     let mut formatter = hcl::format::Formatter::builder()
         .compact_arrays(true)
         .compact_objects(true)

@@ -8,7 +8,7 @@ use crate::model::ResourceKey;
 
 /// The label of a resource's module block.
 pub(crate) fn module_label(key: &ResourceKey) -> String {
-    let base = format!("{}_{}_{}", key.type_name, key.class, key.id);
+    let base = [key.type_name.as_str(), &key.class, &key.id].join("_");
     let mut label = String::with_capacity(base.len().min(91) + 9);
     label.extend(base.chars().filter(|c| is_plain(*c)).take(91));
     label.push('_');

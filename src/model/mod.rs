@@ -58,7 +58,7 @@ impl ResourceKey {
 
     /// The form shown in diffs: `T.C@I`.
     pub(crate) fn short(&self) -> String {
-        format!("{}.{}@{}", self.type_name, self.class, self.id)
+        [&self.type_name, ".", &self.class, "@", &self.id].concat()
     }
 
     /// Reads the text form; `None` when it is not one.

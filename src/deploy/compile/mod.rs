@@ -190,9 +190,12 @@ fn no_target() -> Diagnostic {
 /// Code of modules, read when it is asked for, each once.
 struct Code<'a> {
     sources: &'a Sources,
-    /// By id of the module and of its version.
-    read: RefCell<BTreeMap<String, BTreeMap<String, Option<Arc<Facts>>>>>,
+    /// By id of the module.
+    read: RefCell<BTreeMap<String, Versions>>,
 }
+
+/// Of one module, by id of the version.
+type Versions = BTreeMap<String, Option<Arc<Facts>>>;
 
 /// What a module's code says about itself.
 struct Facts {

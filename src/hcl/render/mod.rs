@@ -408,8 +408,11 @@ impl File<'_> {
 
 /// A block as the printer gives it.
 fn print(block: &Block) -> String {
+    let mut bytes = Vec::with_capacity(960);
+    let mut formatter = hcl::format::Formatter::new(&mut bytes);
     // Printing into memory fails only on what the tree cannot hold.
-    hcl::format::to_string(block).unwrap_or_default()
+    let _ = hcl::format::Format::format(block, &mut formatter);
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// An attribute; names are checked before or are ours.
