@@ -255,7 +255,7 @@ fn assert_refused(what: &str, ended: &Ended) {
 }
 
 fn one_process_is_enough_and_says_what_it_saved(engine: Engine) {
-    let (ended, _, bench) = run_with(engine, "", &wanted(engine, MODULES));
+    let (ended, _folder, bench) = run_with(engine, "", &wanted(engine, MODULES));
     assert_prepared(&ended, 1);
     let shortcuts = &ended.finished()["record"]["shortcuts"];
     assert_eq!(shortcuts["plan"], "one process with the apply");
@@ -447,7 +447,7 @@ fn a_wrong_backend_file_is_refused(engine: Engine) {
             format!("sed -i 's|\"local\"|\"inmem\"|' {file}"),
         ),
     ] {
-        let (ended, _, bench) = run_with(engine, &first, &wanted(engine, MODULES));
+        let (ended, _folder, bench) = run_with(engine, &first, &wanted(engine, MODULES));
         assert_refused(what, &ended);
         assert!(!bench.state().join("other.tfstate").exists(), "{what}");
     }
