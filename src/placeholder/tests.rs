@@ -101,7 +101,7 @@ fn what_v1_accepts_and_more_is_accepted() {
     assert_eq!(
         parse("self.outputs.a.0.01"),
         Ok(Placeholder::Own(OutputPath {
-            output: "a".into(),
+            output: "a",
             rest: vec![Segment::Index(0), Segment::Key("01")],
         }))
     );
@@ -111,7 +111,7 @@ fn what_v1_accepts_and_more_is_accepted() {
 #[test]
 fn a_filter_is_split_at_the_first_hash_and_then_at_the_first_dot() {
     let parts = |text: &str| {
-        let filter = Filter { text: text.into() };
+        let filter = Filter { text };
         let (type_name, class, id) = filter.parts();
         (
             type_name.to_owned(),
@@ -137,7 +137,7 @@ fn a_filter_is_split_at_the_first_hash_and_then_at_the_first_dot() {
 
 #[test]
 fn a_filter_fits_by_type_and_what_else_it_names() {
-    let fits = |text: &str, node, from| Filter { text: text.into() }.fits(node, from);
+    let fits = |text: &str, node, from| Filter { text }.fits(node, from);
     let (node, from) = (("s3", "big", "a"), ("small", "b"));
     assert!(fits("s3", node, from));
     assert!(!fits("s4", node, from));
