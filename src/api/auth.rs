@@ -15,8 +15,6 @@ pub(crate) struct Caller {
     pub(crate) user: String,
 }
 
-impl Caller {}
-
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 

@@ -24,25 +24,21 @@ impl FromStr for Wanted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let printed = |format| Ok(Self { format, file: None });
-        let written = |format| {
-            Ok(Self {
-                format,
-                file: Some(PathBuf::from(text)),
-            })
-        };
-        match text.rsplit_once('.').map_or(text, |(_, ending)| ending) {
-            "svg" if text == "svg" => printed(PictureFormat::Svg),
-            "mermaid" if text == "mermaid" => printed(PictureFormat::Mermaid),
-            "html" if text == "html" => printed(PictureFormat::Html),
-            "svg" => written(PictureFormat::Svg),
-            "mmd" | "mermaid" if text.contains('.') => written(PictureFormat::Mermaid),
-            "html" => written(PictureFormat::Html),
-            _ => Err(
+        let ending = text.rsplit_once('.').map(|(_, ending)| ending);
+        let format = match ending.unwrap_or(text) {
+            "svg" => PictureFormat::Svg,
+            "html" => PictureFormat::Html,
+            "mermaid" => PictureFormat::Mermaid,
+            "mmd" if ending.is_some() => PictureFormat::Mermaid,
+            _ => return Err(
                 "say `svg`, `mermaid` or `html` to print it, or a file that ends in .svg, .mmd or .html"
                     .to_owned(),
             ),
-        }
+        };
+        Ok(Self {
+            format,
+            file: ending.map(|_| PathBuf::from(text)),
+        })
     }
 }
 

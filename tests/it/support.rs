@@ -132,7 +132,26 @@ macro_rules! by_both_launchers {
     )*};
 }
 
-pub(crate) use {by_both_launchers, everywhere};
+/// One test with each engine, without a launcher.
+macro_rules! by_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            #[ignore = "needs opentofu"]
+            fn opentofu() {
+                super::$name(crate::support::Engine::OpenTofu);
+            }
+
+            #[test]
+            #[ignore = "needs terraform"]
+            fn terraform() {
+                super::$name(crate::support::Engine::Terraform);
+            }
+        }
+    )*};
+}
+
+pub(crate) use {by_both_engines, by_both_launchers, everywhere};
 
 /// A data directory, settings and a work directory, and the binary that uses them.
 pub(crate) struct Place {
@@ -439,8 +458,9 @@ impl Place {
         found
     }
 
-    /// The number of rows of every table of the database.
-    pub(crate) fn table_counts(&self) -> BTreeMap<String, i64> {
+    /// Looks into the database, which nothing of this writes.
+    fn in_database<T>(&self, look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T) -> T {
+        use sqlx::Connection as _;
         let url = format!(
             "sqlite://{}?mode=ro",
             self.data().join("windlass.db").display()
@@ -450,13 +470,20 @@ impl Place {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            use sqlx::{Connection as _, Row as _};
             let mut database = sqlx::SqliteConnection::connect(&url)
                 .await
                 .expect("the database opens");
+            look(&mut database).await
+        })
+    }
+
+    /// The number of rows of every table of the database.
+    pub(crate) fn table_counts(&self) -> BTreeMap<String, i64> {
+        self.in_database(async |database| {
+            use sqlx::Row as _;
             let tables =
                 sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-                    .fetch_all(&mut database)
+                    .fetch_all(&mut *database)
                     .await
                     .expect("the list of tables");
             let mut counts = BTreeMap::new();
@@ -464,7 +491,7 @@ impl Place {
                 let name: String = table.get(0);
                 let query = format!("SELECT count(*) FROM \"{name}\"");
                 let row = sqlx::query(sqlx::AssertSqlSafe(query))
-                    .fetch_one(&mut database)
+                    .fetch_one(&mut *database)
                     .await
                     .expect("a count");
                 counts.insert(name, row.get(0));
@@ -475,21 +502,10 @@ impl Place {
 
     /// How often the record says that this deployment ended.
     pub(crate) fn ends(&self, id: &str) -> i64 {
-        let url = format!(
-            "sqlite://{}?mode=ro",
-            self.data().join("windlass.db").display()
-        );
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
-            use sqlx::{Connection as _, Row as _};
-            let mut database = sqlx::SqliteConnection::connect(&url)
-                .await
-                .expect("the database opens");
+        self.in_database(async |database| {
+            use sqlx::Row as _;
             let query = "SELECT count(*) FROM events WHERE deployment = $1 AND json_type(what, '$.ended') IS NOT NULL";
-            let row = sqlx::query(query).bind(id).fetch_one(&mut database).await;
+            let row = sqlx::query(query).bind(id).fetch_one(&mut *database).await;
             row.expect("a count").get(0)
         })
     }

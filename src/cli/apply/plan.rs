@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::compare::{Difference, differences};
 use super::look::Current;
-use super::read::{Entry, Files, describe, duplicates, identity};
+use super::read::{Entry, Files, describe, described_modules, duplicates, identity};
 use crate::cli::exit::Found;
 use crate::cli::kinds::{self, Kind, schema};
 use crate::cli::print;
@@ -335,18 +335,17 @@ fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
 
 /// Module to resource type: as described, else as it is.
 fn module_types<'a>(files: &'a Files, current: &'a Current) -> BTreeMap<&'a str, &'a str> {
-    current
+    let mut types: BTreeMap<&str, &str> = current
         .of(&kinds::MODULE)
         .iter()
-        .chain(
-            files
-                .entries
-                .iter()
-                .filter(|entry| *entry.kind == kinds::MODULE)
-                .map(|entry| &entry.body),
-        )
         .filter_map(|module| Some((text(module, "id")?, text(module, "resource_type")?)))
-        .collect()
+        .collect();
+    types.extend(
+        described_modules(files)
+            .into_iter()
+            .filter(|(id, resource_type)| !id.is_empty() && !resource_type.is_empty()),
+    );
+    types
 }
 
 /// Names that exist or are described, by kind.

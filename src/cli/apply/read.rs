@@ -369,7 +369,7 @@ fn module_code(dir: &str, base: Option<&Path>) -> Result<Code, String> {
 }
 
 /// Module to resource type, as described.
-fn described_modules(files: &Files) -> BTreeMap<&str, &str> {
+pub(crate) fn described_modules(files: &Files) -> BTreeMap<&str, &str> {
     files
         .entries
         .iter()

@@ -359,10 +359,6 @@ impl Launcher for DockerLauncher {
     }
 
     async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
-        let on_this_host = assignment.job.local_state;
-        if !on_this_host {
-            return None;
-        }
         super::state::left_open(&self.host.data_dir, &assignment.env_uuid).await
     }
 

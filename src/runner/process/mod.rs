@@ -329,10 +329,6 @@ impl Launcher for ProcessLauncher {
     }
 
     async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
-        let on_this_host = assignment.job.local_state;
-        if !on_this_host {
-            return None;
-        }
         state::left_open(&self.settings.data_dir, &assignment.env_uuid).await
     }
 

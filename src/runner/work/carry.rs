@@ -87,6 +87,7 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     }
     if begun
         && matches!(end, RunEnd::Died { .. })
+        && assignment.job.local_state
         && let Some(open) = launcher.left_open(assignment).await
     {
         persist(key, || desk.left_open(key, open.clone())).await;

@@ -1,4 +1,4 @@
-//! Resource types and providers, and what an environment offers.
+//! Resource types and providers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -5,27 +5,9 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{Bench, job};
-use crate::support::Engine;
+use crate::support::{Engine, by_both_engines};
 
-macro_rules! with_both {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[test]
-            #[ignore = "needs opentofu"]
-            fn opentofu() {
-                super::$name(crate::support::Engine::OpenTofu);
-            }
-
-            #[test]
-            #[ignore = "needs terraform"]
-            fn terraform() {
-                super::$name(crate::support::Engine::Terraform);
-            }
-        }
-    )*};
-}
-
-with_both! {
+by_both_engines! {
     the_whole_way
     an_interrupted_apply_saves_what_it_made
     a_killed_apply_loses_nothing_that_was_finished

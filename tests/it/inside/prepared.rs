@@ -12,27 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Bench, Ended, job};
-use crate::support::{Engine, mirror};
+use crate::support::{Engine, by_both_engines, mirror};
 
-macro_rules! with_both {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[test]
-            #[ignore = "needs opentofu"]
-            fn opentofu() {
-                super::$name(crate::support::Engine::OpenTofu);
-            }
-
-            #[test]
-            #[ignore = "needs terraform"]
-            fn terraform() {
-                super::$name(crate::support::Engine::Terraform);
-            }
-        }
-    )*};
-}
-
-with_both! {
+by_both_engines! {
     one_process_is_enough_and_says_what_it_saved
     every_shortcut_can_be_switched_off
     outputs_of_the_state_are_those_of_the_engine
