@@ -206,8 +206,8 @@ impl Service {
                     }
                 }
             };
-            if !sources.contains_key(&digest) && self.store.blob_has(&digest) {
-                let code = self.unpacked(&digest)?;
+            if !sources.contains_key(&digest) && self.store.blob_has(&digest).await? {
+                let code = self.unpacked(&digest).await?;
                 sources.insert(digest.clone(), Arc::new(code.into_files()));
             }
             if sources.contains_key(&digest) {
@@ -217,8 +217,8 @@ impl Service {
         Ok(sources)
     }
 
-    fn unpacked(&self, digest: &str) -> Result<Code, Error> {
-        let packed = self.store.blob_get(digest)?;
+    async fn unpacked(&self, digest: &str) -> Result<Code, Error> {
+        let packed = self.store.blob_get(digest).await?;
         Code::unpack(&packed).map_err(|error| {
             Error::Internal(format!(
                 "the stored module code `{digest}` cannot be read: {error}"
@@ -265,7 +265,7 @@ impl Service {
                     Ok(code) => {
                         let digest = code.digest();
                         if keep == Keep::Yes {
-                            self.store.blob_put(&code.pack())?;
+                            self.store.blob_put(&code.pack()).await?;
                             let mut writing = self.store.writing().await?;
                             crate::store::deployments::code::remember(
                                 &mut writing,

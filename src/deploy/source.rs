@@ -44,7 +44,7 @@ impl Service {
                 "The uploaded code has the digest `{digest}`, not `{claimed}`. Upload it again."
             )));
         }
-        self.store.blob_put(&code.pack())?;
+        self.store.blob_put(&code.pack()).await?;
         let mut writing = self.store.writing().await?;
         code::uploaded(&mut writing, org, &digest).await?;
         writing.commit().await?;
@@ -54,7 +54,9 @@ impl Service {
     /// Whether an organisation has uploaded code with this digest, so that a client need not send it again.
     pub(crate) async fn has_code(&self, org: &str, digest: &str) -> Result<bool, Error> {
         let mut reading = self.store.reading().await?;
-        Ok(code::is_uploaded(&mut reading, org, digest).await? && self.store.blob_has(digest))
+        let uploaded = code::is_uploaded(&mut reading, org, digest).await?;
+        drop(reading);
+        Ok(uploaded && self.store.blob_has(digest).await?)
     }
 
     /// Gets the code of a module that is about to be saved: checks an upload, fetches a git source once.
@@ -97,7 +99,7 @@ impl Service {
             Some(Source::Git(git_source)) => {
                 match git::fetch(&git_source, self.settings.git_timeout).await {
                     Ok(code) => {
-                        let digest = self.store.blob_put(&code.pack())?;
+                        let digest = self.store.blob_put(&code.pack()).await?;
                         Ok(Prepared {
                             digest: Some(digest),
                             warning: None,

@@ -28,7 +28,7 @@ pub(crate) fn is_digest(text: &str) -> bool {
 
 impl Store {
     /// Keeps bytes; returns their digest. Durable when it returns.
-    pub(crate) fn blob_put(&self, bytes: &[u8]) -> Result<String, StoreError> {
+    pub(crate) async fn blob_put(&self, bytes: &[u8]) -> Result<String, StoreError> {
         let digest = digest(bytes);
         let path = self.place().blobs().join(&digest["sha256:".len()..]);
         if !path.exists() {
@@ -38,17 +38,17 @@ impl Store {
     }
 
     /// Whether bytes with this digest are kept.
-    pub(crate) fn blob_has(&self, digest: &str) -> bool {
-        is_digest(digest)
+    pub(crate) async fn blob_has(&self, digest: &str) -> Result<bool, StoreError> {
+        Ok(is_digest(digest)
             && self
                 .place()
                 .blobs()
                 .join(&digest["sha256:".len()..])
-                .is_file()
+                .is_file())
     }
 
     /// Reads bytes and checks that they are still what their digest says.
-    pub(crate) fn blob_get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+    pub(crate) async fn blob_get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
         let refused = |what| StoreError::Blob {
             digest: digest.to_owned(),
             what,

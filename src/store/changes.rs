@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Notify, watch};
 
 use super::StoreError;
+use super::sql::Database;
 
 /// How often it looks; half of what a follower may notice late.
 const LOOK: Duration = Duration::from_millis(10);
@@ -22,7 +22,8 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Starts the one task that looks. It sleeps while nobody waits and ends with the store.
-    pub(super) async fn start(options: SqliteConnectOptions) -> Result<Arc<Self>, StoreError> {
+    pub(super) async fn start(database: &Database) -> Result<Arc<Self>, StoreError> {
+        let Database::Sqlite { options, .. } = database;
         let mut connection = options.connect().await?;
         let mut last = data_version(&mut connection).await?;
         let changes = Arc::new(Self {

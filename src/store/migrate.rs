@@ -4,8 +4,7 @@
 
 use std::path::Path;
 
-use sqlx::{SqliteConnection, SqlitePool};
-
+use super::sql::{self, Connection, Database};
 use super::{StoreError, clock};
 
 /// Migrations in order; a number is never used twice.
@@ -33,22 +32,22 @@ pub(super) fn known() -> i64 {
 }
 
 /// The version of the database.
-pub(super) async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let version: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM migrations")
+pub(super) async fn version(connection: &mut Connection) -> Result<i64, StoreError> {
+    let version: Option<i64> = sql::query("SELECT MAX(number) FROM migrations")
         .fetch_one(connection)
         .await?;
     Ok(version.unwrap_or(0))
 }
 
 /// Applies what is missing.
-pub(super) async fn bring_up(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::raw_sql(
-        "CREATE TABLE IF NOT EXISTS migrations \
-         (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
-    )
-    .execute(&mut *transaction)
-    .await?;
+pub(super) async fn bring_up(database: &Database, path: &Path) -> Result<(), StoreError> {
+    let mut transaction = database.writing().await?;
+    transaction
+        .script(
+            "CREATE TABLE IF NOT EXISTS migrations \
+             (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
+        )
+        .await?;
     let found = version(&mut transaction).await?;
     if found > known() {
         return Err(StoreError::Newer {
@@ -61,13 +60,13 @@ pub(super) async fn bring_up(writer: &SqlitePool, path: &Path) -> Result<(), Sto
     if found == known() {
         return Ok(());
     }
-    for (number, name, sql) in MIGRATIONS.iter().filter(|(number, ..)| *number > found) {
-        sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
-        sqlx::query("INSERT INTO migrations (number, name, applied_us) VALUES ($1, $2, $3)")
-            .bind(number)
+    for (number, name, text) in MIGRATIONS.iter().filter(|(number, ..)| *number > found) {
+        transaction.script(text).await?;
+        sql::query("INSERT INTO migrations (number, name, applied_us) VALUES ($1, $2, $3)")
+            .bind(*number)
             .bind(*name)
             .bind(clock::now_us())
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
     }
     transaction.commit().await?;

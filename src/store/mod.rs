@@ -4,8 +4,8 @@
 //! bytes that this room does not understand. Start at [`Store`]; [`place`] is the data directory, [`deployments`]
 //! what runs and ran, `objects` what the platform team says.
 //!
-//! Why it looks so plain: the same SQL has to run on PostgreSQL later, so columns are TEXT, INTEGER and BLOB,
-//! parameters are `$1`, times are microseconds since 1970 in INTEGER, and every order that matters is a number
+//! Why it looks so plain: the same SQL has to run on PostgreSQL later, so every query goes through [`sql`], columns are
+//! TEXT, INTEGER and BLOB, times are microseconds since 1970 in INTEGER, and every order that matters is a number
 //! drawn from `counters` inside the writing transaction, which makes it the order of commits on both.
 //!
 //! Writers take turns: every write is `BEGIN IMMEDIATE` on the one writing connection of its process; other
@@ -18,34 +18,26 @@ pub(crate) mod deployments;
 mod migrate;
 pub(crate) mod objects;
 pub(crate) mod place;
+pub(crate) mod sql;
 #[cfg(test)]
 mod tests;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use self::changes::Changes;
 pub(crate) use self::changes::Watch;
 use self::place::Place;
+use self::sql::{Connection, Database};
 use crate::seal::ring::{Keyring, UnlockError};
-
-/// How long a writer waits for another process.
-const BUSY: Duration = Duration::from_secs(10);
-/// Connections that read.
-const READERS: u32 = 4;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The database.
     #[error("the database could not be read or written")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] sql::Error),
     /// A file of the data directory.
     #[error("`{path}` could not be {doing}")]
     File {
@@ -123,8 +115,8 @@ impl StoreError {
 }
 
 /// Every query of this room fails for the same reason, and the operation around it says what was being done.
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<sql::Error> for StoreError {
+    fn from(error: sql::Error) -> Self {
         Self::Database(error)
     }
 }
@@ -157,8 +149,7 @@ pub(crate) struct Store {
 struct Inner {
     place: Place,
     keyring: Keyring,
-    readers: SqlitePool,
-    writer: SqlitePool,
+    database: Database,
     changes: Arc<Changes>,
 }
 
@@ -169,31 +160,15 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
     let (place, keyring) = Place::prepare(config)?;
     // What SQLite makes beside the file has the rights of the file.
     place::open_private(&place.database())?;
-    let options = SqliteConnectOptions::new()
-        .filename(place.database())
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // A deployment that was accepted survives the machine, not only the process.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY)
-        .foreign_keys(true);
-    let pool = |connections| {
-        PoolOptions::<Sqlite>::new()
-            .max_connections(connections)
-            .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(30))
-    };
-    let writer = pool(1).connect_with(options.clone()).await?;
-    migrate::bring_up(&writer, &place.database()).await?;
-    let readers = pool(READERS).connect_with(options.clone()).await?;
-    let changes = Changes::start(options).await?;
-    objects::organizations::ensure_default(&writer).await?;
+    let database = Database::sqlite(&place.database()).await?;
+    migrate::bring_up(&database, &place.database()).await?;
+    let changes = Changes::start(&database).await?;
+    objects::organizations::ensure_default(&database).await?;
     Ok(Store {
         inner: Arc::new(Inner {
             place,
             keyring,
-            readers,
-            writer,
+            database,
             changes,
         }),
     })
@@ -203,7 +178,7 @@ impl Store {
     /// Begins a write. Nobody else writes until it ends; dropped without `commit`, it never happened.
     pub(crate) async fn writing(&self) -> Result<Writing, StoreError> {
         Ok(Writing {
-            transaction: self.inner.writer.begin_with("BEGIN IMMEDIATE").await?,
+            connection: self.inner.database.writing().await?,
             changes: Arc::clone(&self.inner.changes),
         })
     }
@@ -211,7 +186,7 @@ impl Store {
     /// Begins a read of one moment.
     pub(crate) async fn reading(&self) -> Result<Reading, StoreError> {
         Ok(Reading {
-            transaction: self.inner.readers.begin().await?,
+            connection: self.inner.database.reading().await?,
         })
     }
 
@@ -257,66 +232,58 @@ impl Store {
 
 /// A write in progress; passes for a connection.
 pub(crate) struct Writing {
-    transaction: Transaction<'static, Sqlite>,
+    connection: Connection,
     changes: Arc<Changes>,
 }
 
 impl Writing {
     /// Makes it durable and wakes whoever watches.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await?;
+        self.connection.commit().await?;
         self.changes.nudge();
         Ok(())
     }
 }
 
 impl Deref for Writing {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
 impl DerefMut for Writing {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 
 /// A read of one moment; passes for a connection.
 pub(crate) struct Reading {
-    transaction: Transaction<'static, Sqlite>,
+    connection: Connection,
 }
 
 impl Deref for Reading {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
 impl DerefMut for Reading {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 
 /// Number of rows of every table, for tests that prove that nothing was written.
 #[cfg(test)]
 pub(crate) async fn table_counts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
 ) -> Result<std::collections::BTreeMap<String, i64>, StoreError> {
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-            .fetch_all(&mut *connection)
-            .await?;
     let mut counts = std::collections::BTreeMap::new();
-    for table in tables {
-        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-            "SELECT COUNT(*) FROM \"{table}\""
-        )))
-        .fetch_one(&mut *connection)
-        .await?;
+    for table in connection.tables().await? {
+        let count = connection.count(&table).await?;
         counts.insert(table, count);
     }
     Ok(counts)
@@ -324,12 +291,6 @@ pub(crate) async fn table_counts(
 
 /// Runs any statement, for tests that damage what is stored.
 #[cfg(test)]
-pub(crate) async fn execute(
-    connection: &mut SqliteConnection,
-    sql: String,
-) -> Result<(), StoreError> {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-        .execute(connection)
-        .await?;
-    Ok(())
+pub(crate) async fn execute(connection: &mut Connection, sql: String) -> Result<(), StoreError> {
+    Ok(connection.script_of_test(sql).await?)
 }

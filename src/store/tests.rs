@@ -244,10 +244,12 @@ async fn a_newer_database_or_directory_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let first = store(&directory).await;
     let mut writing = first.writing().await.expect("writes");
-    sqlx::query("INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)")
-        .execute(&mut *writing)
-        .await
-        .expect("inserts");
+    super::sql::query(
+        "INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)",
+    )
+    .execute(&mut writing)
+    .await
+    .expect("inserts");
     writing.commit().await.expect("commits");
     assert!(!first.is_current().await.expect("reads"));
     drop(first);
@@ -297,13 +299,13 @@ async fn the_directory_and_the_key_ring_are_private() {
 async fn altered_or_missing_bytes_are_told_from_good_ones() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(&directory).await;
-    let digest = store.blob_put(b"some code").expect("keeps");
-    assert_eq!(store.blob_put(b"some code").expect("keeps"), digest);
-    assert_eq!(store.blob_get(&digest).expect("reads"), b"some code");
+    let digest = store.blob_put(b"some code").await.expect("keeps");
+    assert_eq!(store.blob_put(b"some code").await.expect("keeps"), digest);
+    assert_eq!(store.blob_get(&digest).await.expect("reads"), b"some code");
     let path = directory.path().join("blobs/sha256").join(&digest[7..]);
     std::fs::write(path, "other code").expect("writes");
     assert!(matches!(
-        store.blob_get(&digest),
+        store.blob_get(&digest).await,
         Err(StoreError::Blob {
             what: "altered",
             ..
@@ -311,14 +313,14 @@ async fn altered_or_missing_bytes_are_told_from_good_ones() {
     ));
     let missing = format!("sha256:{}", "0".repeat(64));
     assert!(matches!(
-        store.blob_get(&missing),
+        store.blob_get(&missing).await,
         Err(StoreError::Blob {
             what: "missing",
             ..
         })
     ));
     assert!(matches!(
-        store.blob_get("sha256:../../keyring"),
+        store.blob_get("sha256:../../keyring").await,
         Err(StoreError::Blob { .. })
     ));
 }

@@ -405,6 +405,7 @@ async fn look_inside(app: &App, module: &Module) -> Result<Vec<Diagnostic>, Refu
             let packed = app
                 .store
                 .blob_get(digest)
+                .await
                 .map_err(|error| Refusal::internal(&error))?;
             Code::unpack(&packed)
                 .map_err(|error| Refusal::internal(&error))?

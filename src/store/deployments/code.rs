@@ -1,6 +1,7 @@
 //! Code of modules: which digest a version has that was fetched after it was saved, and who uploaded what.
 
 use super::Connection;
+use crate::store::sql;
 use crate::store::{StoreError, clock};
 
 /// The digest of a version's code, where it was fetched.
@@ -9,7 +10,7 @@ pub(crate) async fn digest_of(
     version: &str,
 ) -> Result<Option<String>, StoreError> {
     Ok(
-        sqlx::query_scalar("SELECT digest FROM module_code WHERE version_id = $1")
+        sql::query("SELECT digest FROM module_code WHERE version_id = $1")
             .bind(version)
             .fetch_optional(connection)
             .await?,
@@ -22,7 +23,7 @@ pub(crate) async fn remember(
     version: &str,
     digest: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO module_code (version_id, digest) VALUES ($1, $2) ON CONFLICT (version_id) DO NOTHING",
     )
     .bind(version)
@@ -38,7 +39,7 @@ pub(crate) async fn uploaded(
     org: &str,
     digest: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO module_uploads (org_id, digest, created_us) VALUES ($1, $2, $3) \
          ON CONFLICT (org_id, digest) DO NOTHING",
     )
@@ -57,7 +58,7 @@ pub(crate) async fn is_uploaded(
     digest: &str,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM module_uploads WHERE org_id = $1 AND digest = $2")
+        sql::query("SELECT 1 FROM module_uploads WHERE org_id = $1 AND digest = $2")
             .bind(org)
             .bind(digest)
             .fetch_optional(connection)

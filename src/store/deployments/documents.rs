@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Connection;
+use crate::store::sql;
 use crate::store::{Store, StoreError};
 
 /// A kind of document.
@@ -72,7 +73,7 @@ impl Store {
         if kind.is_sealed() {
             content = self.seal(&place(deployment, kind), &content);
         }
-        sqlx::query(
+        sql::query(
             "INSERT INTO documents (deployment, kind, sealed, content) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (deployment, kind) DO UPDATE SET sealed = excluded.sealed, content = excluded.content",
         )
@@ -92,13 +93,12 @@ impl Store {
         deployment: &str,
         kind: Kind,
     ) -> Result<Option<T>, StoreError> {
-        let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT sealed, content FROM documents WHERE deployment = $1 AND kind = $2",
-        )
-        .bind(deployment)
-        .bind(kind.name())
-        .fetch_optional(connection)
-        .await?;
+        let row: Option<(i64, Vec<u8>)> =
+            sql::query("SELECT sealed, content FROM documents WHERE deployment = $1 AND kind = $2")
+                .bind(deployment)
+                .bind(kind.name())
+                .fetch_optional(connection)
+                .await?;
         let Some((sealed, mut content)) = row else {
             return Ok(None);
         };

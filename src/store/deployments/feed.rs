@@ -2,6 +2,7 @@
 //! position it saw never skips a commit that came late.
 
 use super::{Connection, rows};
+use crate::store::sql;
 use crate::store::{StoreError, clock};
 use crate::wire::deployments::{DeploymentEvent, What};
 
@@ -14,7 +15,7 @@ pub(crate) async fn append(
     let text =
         serde_json::to_string(what).map_err(|source| StoreError::document("an event", source))?;
     let position = rows::draw(connection, "event").await?;
-    sqlx::query("INSERT INTO events (position, deployment, at_us, what) VALUES ($1, $2, $3, $4)")
+    sql::query("INSERT INTO events (position, deployment, at_us, what) VALUES ($1, $2, $3, $4)")
         .bind(position)
         .bind(deployment)
         .bind(clock::now_us())
@@ -30,7 +31,7 @@ pub(crate) async fn after(
     deployment: &str,
     position: i64,
 ) -> Result<Vec<DeploymentEvent>, StoreError> {
-    let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, String)> = sql::query(
         "SELECT position, at_us, what FROM events WHERE deployment = $1 AND position > $2 \
          ORDER BY position LIMIT 1000",
     )

@@ -12,4 +12,4 @@ pub(crate) mod runs;
 pub(crate) mod streams;
 
 /// What queries run on: a `Reading` or a `Writing`.
-pub(crate) type Connection = sqlx::SqliteConnection;
+pub(crate) use super::sql::Connection;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Connection;
 use crate::store::StoreError;
+use crate::store::sql;
 use crate::wire::deployments::RecipientSpec;
 use crate::wire::state::Open;
 
@@ -95,7 +96,7 @@ pub(crate) async fn find(
     connection: &mut Connection,
     env_uuid: &str,
 ) -> Result<Option<EnvironmentPlace>, StoreError> {
-    let row: Option<Columns> = sqlx::query_as(
+    let row: Option<Columns> = sql::query(
         "SELECT env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, lock_file, \
          deletion, left_open FROM places WHERE env_uuid = $1",
     )
@@ -156,7 +157,7 @@ pub(crate) async fn save(
         .then(|| serde_json::to_string(&place.left_open))
         .transpose()
         .map_err(wrong)?;
-    sqlx::query(
+    sql::query(
         "INSERT INTO places (env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, \
          lock_file, deletion, left_open) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (env_uuid) DO UPDATE SET lease_run = excluded.lease_run, epoch = excluded.epoch, \
@@ -181,7 +182,7 @@ pub(crate) async fn save(
 
 /// Forgets it.
 pub(crate) async fn remove(connection: &mut Connection, env_uuid: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM places WHERE env_uuid = $1")
+    sql::query("DELETE FROM places WHERE env_uuid = $1")
         .bind(env_uuid)
         .execute(connection)
         .await?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Connection;
 use crate::store::StoreError;
+use crate::store::sql;
 use crate::wire::deployments::{ActiveNode, GraphNode};
 
 /// Writes the nodes of a new graph: they belong to `deployment` from now on, with their edges. Others stay.
@@ -16,7 +17,7 @@ pub(crate) async fn put(
     nodes: &[GraphNode],
 ) -> Result<(), StoreError> {
     for node in nodes.iter().filter(|node| !node.leaving) {
-        sqlx::query(
+        sql::query(
             "INSERT INTO resource_nodes (env_uuid, hash, resource_type, resource_class, resource_id, deployment, \
              module_id, module_version, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}') \
              ON CONFLICT (env_uuid, hash) DO UPDATE SET deployment = excluded.deployment, \
@@ -32,13 +33,13 @@ pub(crate) async fn put(
         .bind(node.module_version.as_deref().unwrap_or(""))
         .execute(&mut *connection)
         .await?;
-        sqlx::query("DELETE FROM resource_edges WHERE env_uuid = $1 AND subject = $2")
+        sql::query("DELETE FROM resource_edges WHERE env_uuid = $1 AND subject = $2")
             .bind(env_uuid)
             .bind(&node.id)
             .execute(&mut *connection)
             .await?;
         for (alias, target) in &node.edges {
-            sqlx::query(
+            sql::query(
                 "INSERT INTO resource_edges (env_uuid, subject, alias, target) VALUES ($1, $2, $3, $4)",
             )
             .bind(env_uuid)
@@ -58,7 +59,7 @@ pub(crate) async fn discard_others(
     env_uuid: &str,
     deployment: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM resource_nodes WHERE env_uuid = $1 AND deployment <> $2")
+    sql::query("DELETE FROM resource_nodes WHERE env_uuid = $1 AND deployment <> $2")
         .bind(env_uuid)
         .bind(deployment)
         .execute(connection)
@@ -76,7 +77,7 @@ pub(crate) async fn set_metadata(
 ) -> Result<(), StoreError> {
     let text = serde_json::to_string(metadata)
         .map_err(|source| StoreError::document("metadata", source))?;
-    sqlx::query(
+    sql::query(
         "UPDATE resource_nodes SET metadata = $4 WHERE env_uuid = $1 AND deployment = $2 AND hash = $3",
     )
     .bind(env_uuid)
@@ -106,7 +107,7 @@ pub(crate) async fn list(
     project: &str,
     env: &str,
 ) -> Result<Vec<ActiveNode>, StoreError> {
-    let edges: Vec<(String, String, String)> = sqlx::query_as(
+    let edges: Vec<(String, String, String)> = sql::query(
         "SELECT edge.subject, edge.alias, edge.target FROM resource_edges edge JOIN resource_nodes node \
          ON node.env_uuid = edge.env_uuid AND node.hash = edge.target WHERE edge.env_uuid = $1",
     )
@@ -117,7 +118,7 @@ pub(crate) async fn list(
     for (subject, alias, target) in edges {
         of.entry(subject).or_default().insert(alias, target);
     }
-    let rows: Vec<Columns> = sqlx::query_as(
+    let rows: Vec<Columns> = sql::query(
         "SELECT hash, resource_type, resource_class, resource_id, deployment, module_id, module_version, metadata \
          FROM resource_nodes WHERE env_uuid = $1 ORDER BY hash",
     )
@@ -146,7 +147,7 @@ pub(crate) async fn list(
 
 /// Forgets the resources of an environment.
 pub(crate) async fn forget(connection: &mut Connection, env_uuid: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM resource_nodes WHERE env_uuid = $1")
+    sql::query("DELETE FROM resource_nodes WHERE env_uuid = $1")
         .bind(env_uuid)
         .execute(connection)
         .await?;
@@ -160,7 +161,7 @@ pub(crate) async fn users_of(
     module: &str,
     version: Option<&str>,
 ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let rows: Vec<(String, String)> = sql::query(
         "SELECT DISTINCT place.project_id, place.env_id FROM resource_nodes node \
          JOIN places place ON place.env_uuid = node.env_uuid \
          WHERE place.org_id = $1 AND node.module_id = $2 AND ($3 IS NULL OR node.module_version = $3) \

@@ -1,11 +1,9 @@
 //! The row of a deployment.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
-
 use super::Connection;
 use crate::model::phase::{FailureClass, Mode, Outcome, Phase, Step};
 use crate::store::StoreError;
+use crate::store::sql::{self, Builder, Row};
 use crate::wire::deployments::{Progress, RecipientSpec};
 
 /// A deployment as it is stored, without its documents.
@@ -96,12 +94,12 @@ pub(crate) fn column(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn read(row: &SqliteRow) -> Result<Deployment, StoreError> {
-    let attempt = small(row.try_get("attempt")?);
-    let mode: String = row.try_get("mode")?;
-    let phase: String = row.try_get("phase")?;
-    let outcome: Option<String> = row.try_get("outcome")?;
-    let completed_us: Option<i64> = row.try_get("completed_us")?;
+fn read(row: &Row) -> Result<Deployment, StoreError> {
+    let attempt = small(row.get("attempt")?);
+    let mode: String = row.get("mode")?;
+    let phase: String = row.get("phase")?;
+    let outcome: Option<String> = row.get("outcome")?;
+    let completed_us: Option<i64> = row.get("completed_us")?;
     let phase = match (phase.as_str(), outcome, completed_us) {
         ("queued", None, None) => Phase::Queued,
         ("running", None, None) => Phase::Running {
@@ -114,63 +112,63 @@ fn read(row: &SqliteRow) -> Result<Deployment, StoreError> {
         },
         _ => return Err(damaged("the phase of a deployment")),
     };
-    let failure_class: Option<String> = row.try_get("failure_class")?;
+    let failure_class: Option<String> = row.get("failure_class")?;
     let failure_class = failure_class
         .map(|text| from_word("a failure class", text))
         .transpose()?;
-    let recipients = |column: &str| -> Result<Vec<RecipientSpec>, StoreError> {
-        serde_json::from_str(row.try_get::<&str, _>(column)?)
+    let recipients = |column: &'static str| -> Result<Vec<RecipientSpec>, StoreError> {
+        serde_json::from_str(row.text(column)?)
             .map_err(|source| StoreError::document("recipients", source))
     };
-    let total: Option<i64> = row.try_get("total")?;
+    let total: Option<i64> = row.get("total")?;
     let counts = match total {
         Some(total) => Some(Counts {
             total: number(total),
-            added: number(row.try_get::<Option<i64>, _>("added")?.unwrap_or(0)),
-            changed: number(row.try_get::<Option<i64>, _>("changed")?.unwrap_or(0)),
-            removed: number(row.try_get::<Option<i64>, _>("removed")?.unwrap_or(0)),
+            added: number(row.get::<Option<i64>>("added")?.unwrap_or(0)),
+            changed: number(row.get::<Option<i64>>("changed")?.unwrap_or(0)),
+            removed: number(row.get::<Option<i64>>("removed")?.unwrap_or(0)),
         }),
         None => None,
     };
-    let progress: Option<i64> = row.try_get("progress_total")?;
+    let progress: Option<i64> = row.get("progress_total")?;
     let progress = match progress {
         Some(total) => Some(Progress {
-            done: number(row.try_get::<Option<i64>, _>("progress_done")?.unwrap_or(0)),
+            done: number(row.get::<Option<i64>>("progress_done")?.unwrap_or(0)),
             total: number(total),
         }),
         None => None,
     };
     Ok(Deployment {
-        id: row.try_get("id")?,
-        org_id: row.try_get("org_id")?,
-        project_id: row.try_get("project_id")?,
-        env_id: row.try_get("env_id")?,
-        env_uuid: row.try_get("env_uuid")?,
-        sequence: row.try_get("sequence")?,
-        created_us: row.try_get("created_us")?,
-        created_by: row.try_get("created_by")?,
+        id: row.get("id")?,
+        org_id: row.get("org_id")?,
+        project_id: row.get("project_id")?,
+        env_id: row.get("env_id")?,
+        env_uuid: row.get("env_uuid")?,
+        sequence: row.get("sequence")?,
+        created_us: row.get("created_us")?,
+        created_by: row.get("created_by")?,
         mode: Mode::parse(&mode).ok_or_else(|| damaged("the mode of a deployment"))?,
-        rollback_to: row.try_get("rollback_to")?,
+        rollback_to: row.get("rollback_to")?,
         phase,
-        step: from_word("a step", row.try_get("step")?)?,
+        step: from_word("a step", row.get("step")?)?,
         failure_class,
-        status_message: row.try_get("status_message")?,
-        idempotency: row.try_get("idempotency")?,
-        runner_id: row.try_get("runner_id")?,
-        log_level: row.try_get("log_level")?,
+        status_message: row.get("status_message")?,
+        idempotency: row.get("idempotency")?,
+        runner_id: row.get("runner_id")?,
+        log_level: row.get("log_level")?,
         log_recipients: recipients("log_recipients")?,
         output_recipients: recipients("output_recipients")?,
-        workloads: number(row.try_get("workloads")?),
-        nodes: number(row.try_get("nodes")?),
+        workloads: number(row.get("workloads")?),
+        nodes: number(row.get("nodes")?),
         counts,
         progress,
-        bundle_digest: row.try_get("bundle_digest")?,
-        run: row.try_get("run")?,
+        bundle_digest: row.get("bundle_digest")?,
+        run: row.get("run")?,
         attempt,
-        failures: small(row.try_get("failures")?),
-        not_before_us: row.try_get("not_before_us")?,
-        cancel: row.try_get::<i64, _>("cancel")? != 0,
-        gone: row.try_get::<i64, _>("gone")? != 0,
+        failures: small(row.get("failures")?),
+        not_before_us: row.get("not_before_us")?,
+        cancel: row.get::<i64>("cancel")? != 0,
+        gone: row.get::<i64>("gone")? != 0,
     })
 }
 
@@ -184,7 +182,7 @@ pub(crate) async fn save(connection: &mut Connection, row: &Deployment) -> Resul
     let recipients = |list: &Vec<RecipientSpec>| {
         serde_json::to_string(list).map_err(|source| StoreError::document("recipients", source))
     };
-    sqlx::query(
+    sql::query(
         "INSERT INTO deployments (id, org_id, project_id, env_id, env_uuid, sequence, created_us, created_by, \
          completed_us, mode, rollback_to, phase, step, outcome, failure_class, status_message, idempotency, \
          runner_id, log_level, log_recipients, output_recipients, workloads, nodes, total, added, changed, removed, \
@@ -242,25 +240,25 @@ pub(crate) async fn save(connection: &mut Connection, row: &Deployment) -> Resul
 }
 
 /// A query of whole rows, which begins after `FROM deployments`.
-fn query(rest: &str) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT ");
+fn query(rest: &'static str) -> Builder<'static> {
+    let mut query = Builder::new("SELECT ");
     query.push(COLUMNS).push(" FROM deployments ").push(rest);
     query
 }
 
 async fn one(
     connection: &mut Connection,
-    mut query: QueryBuilder<Sqlite>,
+    query: Builder<'static>,
 ) -> Result<Option<Deployment>, StoreError> {
-    let row = query.build().fetch_optional(connection).await?;
+    let row: Option<Row> = query.build().fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
 async fn many(
     connection: &mut Connection,
-    mut query: QueryBuilder<Sqlite>,
+    query: Builder<'static>,
 ) -> Result<Vec<Deployment>, StoreError> {
-    let rows = query.build().fetch_all(connection).await?;
+    let rows: Vec<Row> = query.build().fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }
 
@@ -340,24 +338,20 @@ pub(crate) async fn list(
 ) -> Result<Vec<Deployment>, StoreError> {
     let mut query = query("WHERE gone = 0 AND org_id = ");
     query.push_bind(org.to_owned());
-    for (name, value) in [
-        ("project_id", &wanted.project_id),
-        ("env_id", &wanted.env_id),
-        ("env_uuid", &wanted.env_uuid),
+    for (text, value) in [
+        (" AND project_id = ", &wanted.project_id),
+        (" AND env_id = ", &wanted.env_id),
+        (" AND env_uuid = ", &wanted.env_uuid),
     ] {
         if let Some(value) = value {
-            query
-                .push(format!(" AND {name} = "))
-                .push_bind(value.clone());
+            query.push(text).push_bind(value.clone());
         }
     }
     if !wanted.modes.is_empty() {
         query.push(" AND mode IN (");
-        let mut values = query.separated(", ");
-        for mode in &wanted.modes {
-            values.push_bind(mode.as_str());
-        }
-        query.push(")");
+        query
+            .push_values(wanted.modes.iter().map(|mode| mode.as_str()))
+            .push(")");
     }
     if !wanted.statuses.is_empty() {
         query.push(" AND (0 = 1");
@@ -396,21 +390,17 @@ pub(crate) async fn last(
     );
     if !wanted.modes.is_empty() {
         query.push(" AND newest.mode IN (");
-        let mut values = query.separated(", ");
-        for mode in &wanted.modes {
-            values.push_bind(mode.as_str());
-        }
-        query.push(")");
+        query
+            .push_values(wanted.modes.iter().map(|mode| mode.as_str()))
+            .push(")");
     }
     query.push(")");
-    for (name, value) in [
-        ("project_id", &wanted.project_id),
-        ("env_id", &wanted.env_id),
+    for (text, value) in [
+        (" AND project_id = ", &wanted.project_id),
+        (" AND env_id = ", &wanted.env_id),
     ] {
         if let Some(value) = value {
-            query
-                .push(format!(" AND {name} = "))
-                .push_bind(value.clone());
+            query.push(text).push_bind(value.clone());
         }
     }
     if let Some((project, env)) = after {
@@ -470,7 +460,7 @@ const LONGEST_PAUSE_US: i64 = 60_000_000;
 
 /// How many deployments wait or run, in all environments.
 pub(crate) async fn unfinished(connection: &mut Connection) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar(
+    let count: i64 = sql::query(
         "SELECT (SELECT COUNT(*) FROM deployments WHERE phase <> 'ended') \
          + (SELECT COUNT(*) FROM attempts WHERE ended_us IS NULL)",
     )
@@ -484,7 +474,7 @@ pub(crate) async fn position_in_line(
     connection: &mut Connection,
     row: &Deployment,
 ) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar(
+    let count: i64 = sql::query(
         "SELECT COUNT(*) FROM deployments WHERE env_uuid = $1 AND phase = 'queued' AND sequence <= $2",
     )
     .bind(&row.env_uuid)
@@ -499,7 +489,7 @@ pub(crate) async fn line(
     connection: &mut Connection,
     env_uuid: &str,
 ) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query(
         "SELECT id FROM deployments WHERE env_uuid = $1 AND phase = 'queued' ORDER BY sequence",
     )
     .bind(env_uuid)
@@ -514,7 +504,7 @@ pub(crate) async fn purge(connection: &mut Connection, before_us: i64) -> Result
          (SELECT id FROM deployments WHERE gone = 1 AND completed_us < $1)",
         "DELETE FROM deployments WHERE gone = 1 AND completed_us < $1",
     ] {
-        sqlx::query(sql)
+        sql::query(sql)
             .bind(before_us)
             .execute(&mut *connection)
             .await?;
@@ -528,7 +518,7 @@ pub(crate) async fn draw(
     counter: &'static str,
 ) -> Result<i64, StoreError> {
     let value: i64 =
-        sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
+        sql::query("UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
             .bind(counter)
             .fetch_one(connection)
             .await?;
@@ -547,7 +537,7 @@ pub(crate) async fn forget(
         "DELETE FROM deployments WHERE env_uuid = $1 AND id <> $2",
         "UPDATE deployments SET gone = 1 WHERE env_uuid = $1 AND id = $2",
     ] {
-        sqlx::query(sql)
+        sql::query(sql)
             .bind(env_uuid)
             .bind(keep)
             .execute(&mut *connection)

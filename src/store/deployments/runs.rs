@@ -1,6 +1,7 @@
 //! Attempts of runs: who was let run, what was started for it, how much of what it said is stored.
 
 use super::{Connection, rows::column};
+use crate::store::sql;
 use crate::store::{StoreError, clock};
 
 /// An attempt. Handles are JSON that only the runner room understands.
@@ -37,7 +38,7 @@ pub(crate) async fn begin(
     attempt: u32,
     deployment: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO attempts (run, attempt, deployment, last_seq, claimed_us) VALUES ($1, $2, $3, 0, $4)",
     )
     .bind(run)
@@ -55,7 +56,7 @@ pub(crate) async fn find(
     run: &str,
     attempt: u32,
 ) -> Result<Option<Attempt>, StoreError> {
-    let row: Option<Columns> = sqlx::query_as(
+    let row: Option<Columns> = sql::query(
         "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
          WHERE run = $1 AND attempt = $2",
     )
@@ -68,7 +69,7 @@ pub(crate) async fn find(
 
 /// Attempts that are not over, oldest first.
 pub(crate) async fn open(connection: &mut Connection) -> Result<Vec<Attempt>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
+    let rows: Vec<Columns> = sql::query(
         "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
          WHERE ended_us IS NULL ORDER BY claimed_us, run",
     )
@@ -84,7 +85,7 @@ pub(crate) async fn set_handle(
     attempt: u32,
     handle: &str,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+    let changed = sql::query(
         "UPDATE attempts SET handle = $3 WHERE run = $1 AND attempt = $2 AND ended_us IS NULL",
     )
     .bind(run)
@@ -92,7 +93,7 @@ pub(crate) async fn set_handle(
     .bind(handle)
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(changed == 1)
 }
 
 /// Records the number of the last event stored.
@@ -102,7 +103,7 @@ pub(crate) async fn set_last_seq(
     attempt: u32,
     last_seq: u64,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE attempts SET last_seq = $3 WHERE run = $1 AND attempt = $2")
+    sql::query("UPDATE attempts SET last_seq = $3 WHERE run = $1 AND attempt = $2")
         .bind(run)
         .bind(i64::from(attempt))
         .bind(column(last_seq))
@@ -117,7 +118,7 @@ pub(crate) async fn end(
     run: &str,
     attempt: u32,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE attempts SET ended_us = $3 WHERE run = $1 AND attempt = $2")
+    sql::query("UPDATE attempts SET ended_us = $3 WHERE run = $1 AND attempt = $2")
         .bind(run)
         .bind(i64::from(attempt))
         .bind(clock::now_us())

@@ -2,6 +2,7 @@
 
 use super::{Connection, rows::column};
 use crate::store::StoreError;
+use crate::store::sql;
 use crate::wire::deployments::StreamName;
 
 /// One attempt's stream.
@@ -25,7 +26,7 @@ pub(crate) struct Of<'a> {
 }
 
 async fn ensure(connection: &mut Connection, of: &Of<'_>) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO streams (run, attempt, stream, deployment, last, complete) VALUES ($1, $2, $3, $4, 0, 0) \
          ON CONFLICT (run, attempt, stream) DO NOTHING",
     )
@@ -45,7 +46,7 @@ pub(crate) async fn set_header(
     bytes: &[u8],
 ) -> Result<(), StoreError> {
     ensure(connection, of).await?;
-    sqlx::query("UPDATE streams SET header = $4 WHERE run = $1 AND attempt = $2 AND stream = $3")
+    sql::query("UPDATE streams SET header = $4 WHERE run = $1 AND attempt = $2 AND stream = $3")
         .bind(of.run)
         .bind(i64::from(of.attempt))
         .bind(of.stream.as_str())
@@ -64,7 +65,7 @@ pub(crate) async fn add_frame(
     bytes: &[u8],
 ) -> Result<(), StoreError> {
     ensure(connection, of).await?;
-    sqlx::query(
+    sql::query(
         "INSERT INTO frames (run, attempt, stream, number, bytes) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (run, attempt, stream, number) DO NOTHING",
     )
@@ -75,7 +76,7 @@ pub(crate) async fn add_frame(
     .bind(bytes)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(
+    sql::query(
         "UPDATE streams SET last = $4, complete = $5 \
          WHERE run = $1 AND attempt = $2 AND stream = $3 AND last < $4",
     )
@@ -96,7 +97,7 @@ pub(crate) async fn set_age_file(
     bytes: &[u8],
 ) -> Result<(), StoreError> {
     ensure(connection, of).await?;
-    sqlx::query(
+    sql::query(
         "INSERT INTO age_files (run, attempt, stream, bytes) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (run, attempt, stream) DO UPDATE SET bytes = excluded.bytes",
     )
@@ -118,7 +119,7 @@ pub(crate) async fn find(
 ) -> Result<Option<Stream>, StoreError> {
     /// Run, attempt, header, last frame, whether complete.
     type Row = (String, i64, Option<Vec<u8>>, i64, i64);
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sql::query(
         "SELECT run, attempt, header, last, complete FROM streams WHERE deployment = $1 AND stream = $2 \
          AND ($3 IS NULL OR attempt = $3) ORDER BY attempt DESC LIMIT 1",
     )
@@ -147,7 +148,7 @@ pub(crate) async fn frames(
     let mut size = 0;
     let mut after = column(after);
     loop {
-        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<(i64, Vec<u8>)> = sql::query(
             "SELECT number, bytes FROM frames WHERE run = $1 AND attempt = $2 AND stream = $3 AND number > $4 \
              ORDER BY number LIMIT 64",
         )
@@ -177,7 +178,7 @@ pub(crate) async fn age_file(
     deployment: &str,
     stream: StreamName,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let bytes: Option<Vec<u8>> = sqlx::query_scalar(
+    let bytes: Option<Vec<u8>> = sql::query(
         "SELECT file.bytes FROM age_files file JOIN streams stream ON stream.run = file.run \
          AND stream.attempt = file.attempt AND stream.stream = file.stream \
          WHERE stream.deployment = $1 AND stream.stream = $2 ORDER BY file.attempt DESC LIMIT 1",

@@ -1,8 +1,7 @@
 //! What the compiler needs of the catalogue for one environment, read at one instant.
 
-use sqlx::QueryBuilder;
-
 use super::{ObjectError, Paging, environments, listed, module_rules, modules};
+use crate::store::sql::{self, Builder};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{Environment, Module, ModuleRule, Provider, ResourceType};
 
@@ -41,7 +40,7 @@ impl Store {
             &environment.env_type_id,
         )
         .await?;
-        let mut types = QueryBuilder::new("SELECT body FROM resource_types WHERE org_id = ");
+        let mut types = Builder::new("SELECT body FROM resource_types WHERE org_id = ");
         types.push_bind(org.to_owned());
         let resource_types = listed(
             &mut snapshot,
@@ -61,11 +60,11 @@ impl Store {
         )
         .await?
         .items;
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<(String, Vec<u8>)> = sql::query(
             "SELECT body, sealed FROM providers WHERE org_id = $1 ORDER BY provider_type, id",
         )
         .bind(org)
-        .fetch_all(&mut *snapshot)
+        .fetch_all(&mut snapshot)
         .await?;
         let providers = rows
             .iter()

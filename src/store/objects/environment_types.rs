@@ -1,22 +1,21 @@
 //! Environment types.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{EnvironmentType, EnvironmentTypeCreate, EnvironmentTypeUpdate};
 
 /// Finds an environment type.
 pub(crate) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     id: &str,
 ) -> Result<Option<EnvironmentType>, StoreError> {
     let body: Option<String> =
-        sqlx::query_scalar("SELECT body FROM environment_types WHERE org_id = $1 AND id = $2")
+        sql::query("SELECT body FROM environment_types WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
             .fetch_optional(connection)
@@ -45,14 +44,14 @@ impl Store {
                 .windlass
                 .filter(|extras| *extras != Default::default()),
         };
-        sqlx::query(
+        sql::query(
             "INSERT INTO environment_types (org_id, id, owner, body) VALUES ($1, $2, $3, $4)",
         )
         .bind(org)
         .bind(&made.id)
         .bind(owner(&made))
         .bind(pack(&made)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(made)
@@ -76,7 +75,7 @@ impl Store {
     ) -> Result<Listed<EnvironmentType>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM environment_types WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM environment_types WHERE org_id = ");
         query.push_bind(org.to_owned());
         let key = |item: &EnvironmentType| vec![item.id.clone()];
         Ok(listed(&mut connection, query, &["id"], paging, key).await?)
@@ -97,14 +96,14 @@ impl Store {
         if let Some(extras) = update.windlass {
             found.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
-        sqlx::query(
+        sql::query(
             "UPDATE environment_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2",
         )
         .bind(org)
         .bind(id)
         .bind(owner(&found))
         .bind(pack(&found)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(found)
@@ -118,13 +117,13 @@ impl Store {
     ) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
         find(&mut transaction, org, id).await?.ok_or_else(missing)?;
-        let user: Option<(String, String)> = sqlx::query_as(
+        let user: Option<(String, String)> = sql::query(
             "SELECT project_id, id FROM environments WHERE org_id = $1 AND env_type_id = $2 \
              ORDER BY project_id, id LIMIT 1",
         )
         .bind(org)
         .bind(id)
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut transaction)
         .await?;
         if let Some((project, environment)) = user {
             return Err(ObjectError::conflict(format!(
@@ -136,10 +135,10 @@ impl Store {
             "DELETE FROM runner_rules WHERE org_id = $1 AND env_type_id = $2",
             "DELETE FROM environment_types WHERE org_id = $1 AND id = $2",
         ] {
-            sqlx::query(sql)
+            sql::query(sql)
                 .bind(org)
                 .bind(id)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         transaction.commit().await?;

@@ -1,23 +1,22 @@
 //! Environments. `deploy` moves their status; here are the writes that it composes.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, environment_types, later_than, listed, new_id, now_us,
     owner_column, pack, projects, require_listed_organization, runner_rules, runners, stamp,
     unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Environment, EnvironmentCreate};
 
 /// Finds an environment.
 pub(crate) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     project: &str,
     id: &str,
 ) -> Result<Option<Environment>, StoreError> {
-    let body: Option<String> = sqlx::query_scalar(
+    let body: Option<String> = sql::query(
         "SELECT body FROM environments WHERE org_id = $1 AND project_id = $2 AND id = $3",
     )
     .bind(org)
@@ -30,11 +29,11 @@ pub(crate) async fn find(
 
 /// Finds an environment by its immutable identity, with its organisation.
 pub(crate) async fn find_by_uuid(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     uuid: &str,
 ) -> Result<Option<(String, Environment)>, StoreError> {
     let row: Option<(String, String)> =
-        sqlx::query_as("SELECT org_id, body FROM environments WHERE uuid = $1")
+        sql::query("SELECT org_id, body FROM environments WHERE uuid = $1")
             .bind(uuid)
             .fetch_optional(connection)
             .await?;
@@ -44,10 +43,10 @@ pub(crate) async fn find_by_uuid(
 
 /// Writes a changed environment; its identity decides which.
 pub(crate) async fn save(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: &Environment,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "UPDATE environments SET status = $2, runner_id = $3, owner = $4, body = $5 WHERE uuid = $1",
     )
     .bind(&environment.uuid)
@@ -63,7 +62,7 @@ pub(crate) async fn save(
 /// Moves an environment to a status. Without a message the old one goes when the status changes.
 /// Returns `None` when the environment has gone.
 pub(crate) async fn set_status(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     uuid: &str,
     status: &str,
     message: Option<String>,
@@ -82,7 +81,7 @@ pub(crate) async fn set_status(
 
 /// Removes an environment, and on request the module rules with exactly its project and id.
 pub(crate) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     uuid: &str,
     rules: RulesOfEnvironment,
 ) -> Result<(), StoreError> {
@@ -90,7 +89,7 @@ pub(crate) async fn remove(
         return Ok(());
     };
     if rules == RulesOfEnvironment::Remove {
-        sqlx::query(
+        sql::query(
             "DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2 AND env_id = $3",
         )
         .bind(&org)
@@ -99,7 +98,7 @@ pub(crate) async fn remove(
         .execute(&mut *connection)
         .await?;
     }
-    sqlx::query("DELETE FROM environments WHERE uuid = $1")
+    sql::query("DELETE FROM environments WHERE uuid = $1")
         .bind(uuid)
         .execute(connection)
         .await?;
@@ -158,7 +157,7 @@ impl Store {
                 .windlass
                 .filter(|extras| *extras != Default::default()),
         };
-        sqlx::query(
+        sql::query(
             "INSERT INTO environments (org_id, project_id, id, uuid, env_type_id, status, owner, body) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -170,7 +169,7 @@ impl Store {
         .bind(&made.status)
         .bind(owner(&made))
         .bind(pack(&made)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(made)
@@ -199,7 +198,7 @@ impl Store {
     ) -> Result<Listed<Environment>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM environments WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM environments WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(project) = project {
             if projects::find(&mut connection, org, project)
@@ -214,11 +213,7 @@ impl Store {
         }
         if !types.is_empty() {
             query.push(" AND env_type_id IN (");
-            let mut names = query.separated(", ");
-            for name in types {
-                names.push_bind(name.clone());
-            }
-            query.push(")");
+            query.push_values(types.iter().cloned()).push(")");
         }
         let key = |item: &Environment| vec![item.project_id.clone(), item.id.clone()];
         Ok(listed(&mut connection, query, &["project_id", "id"], paging, key).await?)

@@ -1,21 +1,20 @@
 //! Metadata keys: names that modules may publish with their resources. Declarative only.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, listed, now_us, organization_known, pack,
     require_listed_organization, stamp, unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{MetadataKey, MetadataKeyCreate, MetadataKeyUpdate};
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     name: &str,
 ) -> Result<Option<MetadataKey>, StoreError> {
     let body: Option<String> =
-        sqlx::query_scalar("SELECT body FROM metadata_keys WHERE org_id = $1 AND name = $2")
+        sql::query("SELECT body FROM metadata_keys WHERE org_id = $1 AND name = $2")
             .bind(org)
             .bind(name)
             .fetch_optional(connection)
@@ -46,11 +45,11 @@ impl Store {
             schema: create.schema,
             created_at: stamp(now_us()),
         };
-        sqlx::query("INSERT INTO metadata_keys (org_id, name, body) VALUES ($1, $2, $3)")
+        sql::query("INSERT INTO metadata_keys (org_id, name, body) VALUES ($1, $2, $3)")
             .bind(org)
             .bind(&made.name)
             .bind(pack(&made)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(made)
@@ -74,7 +73,7 @@ impl Store {
     ) -> Result<Listed<MetadataKey>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM metadata_keys WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM metadata_keys WHERE org_id = ");
         query.push_bind(org.to_owned());
         let key = |item: &MetadataKey| vec![item.name.clone()];
         Ok(listed(&mut connection, query, &["name"], paging, key).await?)
@@ -98,11 +97,11 @@ impl Store {
             found.schema.format = schema.format.or(found.schema.format);
             found.schema.pattern = schema.pattern.or(found.schema.pattern);
         }
-        sqlx::query("UPDATE metadata_keys SET body = $3 WHERE org_id = $1 AND name = $2")
+        sql::query("UPDATE metadata_keys SET body = $3 WHERE org_id = $1 AND name = $2")
             .bind(org)
             .bind(name)
             .bind(pack(&found)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(found)
@@ -115,10 +114,10 @@ impl Store {
         name: &str,
     ) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
-        sqlx::query("DELETE FROM metadata_keys WHERE org_id = $1 AND name = $2")
+        sql::query("DELETE FROM metadata_keys WHERE org_id = $1 AND name = $2")
             .bind(org)
             .bind(name)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())

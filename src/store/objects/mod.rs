@@ -22,9 +22,9 @@ pub(crate) mod runner_rules;
 pub(crate) mod runners;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::clock::{new_id, now_us, stamp};
+use super::sql::{self, Builder, Connection, Row};
 use super::{Store, StoreError};
 
 /// Why an object was not stored, changed or removed. The text is for people and is v1's where v1 has one.
@@ -55,8 +55,8 @@ impl From<StoreError> for ObjectError {
     }
 }
 
-impl From<sqlx::Error> for ObjectError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<sql::Error> for ObjectError {
+    fn from(error: sql::Error) -> Self {
         Self::Store(error.into())
     }
 }
@@ -132,27 +132,31 @@ fn unpack_optional<T: DeserializeOwned>(text: Option<String>) -> Result<Option<T
 ///
 /// `columns` are the sort key; `key` reads the same from an item.
 async fn listed<T: DeserializeOwned>(
-    connection: &mut SqliteConnection,
-    mut query: QueryBuilder<Sqlite>,
+    connection: &mut Connection,
+    mut query: Builder<'static>,
     columns: &'static [&'static str],
     paging: &Paging,
     key: impl Fn(&T) -> Vec<String>,
 ) -> Result<Listed<T>, StoreError> {
     if let Some(after) = &paging.after {
-        query.push(format!(" AND ({}) > (", columns.join(", ")));
-        let mut values = query.separated(", ");
-        for at in 0..columns.len() {
-            values.push_bind(after.get(at).cloned().unwrap_or_default());
-        }
-        query.push(")");
+        let after = |at| after.get(at).cloned().unwrap_or_default();
+        query
+            .push(" AND (")
+            .push_list(columns, ", ")
+            .push(") > (")
+            .push_values((0..columns.len()).map(after))
+            .push(")");
     }
-    query.push(format!(" ORDER BY {} LIMIT ", columns.join(", ")));
     let limit = i64::try_from(paging.limit.saturating_add(1)).unwrap_or(i64::MAX);
-    query.push_bind(limit);
-    let rows = query.build().fetch_all(connection).await?;
+    query
+        .push(" ORDER BY ")
+        .push_list(columns, ", ")
+        .push(" LIMIT ")
+        .push_bind(limit);
+    let rows: Vec<Row> = query.build().fetch_all(connection).await?;
     let mut items = rows
         .iter()
-        .map(|row| unpack::<T>(row.try_get::<&str, _>("body")?))
+        .map(|row| unpack::<T>(row.text("body")?))
         .collect::<Result<Vec<_>, StoreError>>()?;
     let more = items.len() > paging.limit;
     items.truncate(paging.limit);
@@ -196,10 +200,10 @@ impl Store {
 
 /// Whether the organisation exists.
 pub(super) async fn organization_known(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
 ) -> Result<bool, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM organizations WHERE id = $1")
+    let found: Option<i64> = sql::query("SELECT 1 FROM organizations WHERE id = $1")
         .bind(org)
         .fetch_optional(connection)
         .await?;
@@ -207,10 +211,7 @@ pub(super) async fn organization_known(
 }
 
 /// Refuses to create something in an organisation that does not exist.
-async fn require_organization(
-    connection: &mut SqliteConnection,
-    org: &str,
-) -> Result<(), ObjectError> {
+async fn require_organization(connection: &mut Connection, org: &str) -> Result<(), ObjectError> {
     if organization_known(connection, org).await? {
         return Ok(());
     }
@@ -219,7 +220,7 @@ async fn require_organization(
 
 /// Refuses to list something of an organisation that does not exist.
 async fn require_listed_organization(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
 ) -> Result<(), ObjectError> {
     if organization_known(connection, org).await? {

@@ -1,12 +1,11 @@
 //! Module rules: which module makes a resource of a type and class, for whom.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, environment_types, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
 use crate::model::DEFAULT_CLASS;
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{ModuleRule, ModuleRuleCreate};
 
@@ -21,23 +20,20 @@ pub(crate) struct ModuleRuleFilter {
 
 /// Rules that apply to one environment, before any of them wins.
 pub(crate) async fn applicable(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     project: &str,
     environment: &str,
     environment_type: &str,
 ) -> Result<Vec<ModuleRule>, StoreError> {
-    let mut query = QueryBuilder::new("SELECT body FROM module_rules WHERE org_id = ");
+    let mut query = Builder::new("SELECT body FROM module_rules WHERE org_id = ");
     query.push_bind(org.to_owned());
-    for (column, value) in [
-        ("project_id", project),
-        ("env_id", environment),
-        ("env_type_id", environment_type),
+    for (text, value) in [
+        (" AND project_id IN ('', ", project),
+        (" AND env_id IN ('', ", environment),
+        (" AND env_type_id IN ('', ", environment_type),
     ] {
-        query
-            .push(format!(" AND {column} IN ('', "))
-            .push_bind(value.to_owned())
-            .push(")");
+        query.push(text).push_bind(value.to_owned()).push(")");
     }
     Ok(listed(connection, query, ORDER, &Paging::ALL, key)
         .await?
@@ -65,10 +61,10 @@ impl Store {
         let mut transaction = self.writing().await?;
         require_organization(&mut transaction, org).await?;
         let resource_type: Option<String> =
-            sqlx::query_scalar("SELECT resource_type FROM modules WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT resource_type FROM modules WHERE org_id = $1 AND id = $2")
                 .bind(org)
                 .bind(&create.module_id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut transaction)
                 .await?;
         let resource_type = resource_type.ok_or_else(|| ObjectError::Invalid {
             pointer: "/module_id",
@@ -99,7 +95,7 @@ impl Store {
                 .filter(|extras| *extras != Default::default()),
         };
         let unset = |scope: &Option<String>| scope.clone().unwrap_or_default();
-        let rival: Option<(String, String)> = sqlx::query_as(
+        let rival: Option<(String, String)> = sql::query(
             "SELECT id, module_id FROM module_rules WHERE org_id = $1 AND resource_type = $2 \
              AND resource_class = $3 AND resource_id = $4 AND env_type_id = $5 \
              AND project_id = $6 AND env_id = $7",
@@ -111,14 +107,14 @@ impl Store {
         .bind(unset(&made.env_type_id))
         .bind(unset(&made.project_id))
         .bind(unset(&made.env_id))
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut transaction)
         .await?;
         if let Some((id, module)) = rival {
             return Err(ObjectError::conflict(format!(
                 "rule conflicts with existing rule '{id}' for definition '{module}'"
             )));
         }
-        sqlx::query(
+        sql::query(
             "INSERT INTO module_rules (org_id, id, module_id, resource_type, resource_class, \
              resource_id, project_id, env_id, env_type_id, owner, body) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -138,7 +134,7 @@ impl Store {
                 .and_then(|extras| extras.owner.as_ref()),
         ))
         .bind(pack(&made)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(made)
@@ -152,10 +148,10 @@ impl Store {
     ) -> Result<ModuleRule, ObjectError> {
         let mut connection = self.reading().await?;
         let body: Option<String> =
-            sqlx::query_scalar("SELECT body FROM module_rules WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT body FROM module_rules WHERE org_id = $1 AND id = $2")
                 .bind(org)
                 .bind(id)
-                .fetch_optional(&mut *connection)
+                .fetch_optional(&mut connection)
                 .await?;
         unpack_optional(body)?.ok_or_else(missing)
     }
@@ -169,18 +165,16 @@ impl Store {
     ) -> Result<Listed<ModuleRule>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM module_rules WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM module_rules WHERE org_id = ");
         query.push_bind(org.to_owned());
-        for (column, value) in [
-            ("resource_type", &filter.resource_type),
-            ("module_id", &filter.module),
-            ("project_id", &filter.project),
-            ("env_id", &filter.environment),
+        for (text, value) in [
+            (" AND resource_type = ", &filter.resource_type),
+            (" AND module_id = ", &filter.module),
+            (" AND project_id = ", &filter.project),
+            (" AND env_id = ", &filter.environment),
         ] {
             if let Some(value) = value {
-                query
-                    .push(format!(" AND {column} = "))
-                    .push_bind(value.clone());
+                query.push(text).push_bind(value.clone());
             }
         }
         Ok(listed(&mut connection, query, ORDER, paging, key).await?)
@@ -189,12 +183,11 @@ impl Store {
     /// Removes a module rule.
     pub(crate) async fn module_rule_delete(&self, org: &str, id: &str) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
-        let gone = sqlx::query("DELETE FROM module_rules WHERE org_id = $1 AND id = $2")
+        let gone = sql::query("DELETE FROM module_rules WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+            .execute(&mut transaction)
+            .await?;
         if gone == 0 {
             return Err(missing());
         }

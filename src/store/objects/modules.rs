@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, listed, new_id, owner_column, pack, providers,
     require_listed_organization, require_organization, resource_types, unpack, unpack_optional,
 };
 use crate::store::deployments::resources;
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::Module;
 
 /// Finds a module in its current version.
 pub(crate) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     id: &str,
 ) -> Result<Option<Module>, StoreError> {
-    let body: Option<String> = sqlx::query_scalar(
+    let body: Option<String> = sql::query(
         "SELECT v.body FROM modules m JOIN module_versions v \
          ON v.org_id = m.org_id AND v.version_id = m.version_id WHERE m.org_id = $1 AND m.id = $2",
     )
@@ -30,8 +29,8 @@ pub(crate) async fn find(
 }
 
 /// A query of the current versions of all modules, to be narrowed further.
-pub(crate) fn current(org: &str) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(
+pub(crate) fn current(org: &str) -> Builder<'static> {
+    let mut query = Builder::new(
         "SELECT v.body AS body FROM modules m JOIN module_versions v \
          ON v.org_id = m.org_id AND v.version_id = m.version_id WHERE m.org_id = ",
     );
@@ -76,7 +75,7 @@ impl UnknownReferences {
 }
 
 async fn unknown_references(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     types: &BTreeSet<String>,
     mapped: &BTreeSet<String>,
@@ -121,7 +120,7 @@ impl Store {
             )));
         }
         let uuid = new_id();
-        sqlx::query(
+        sql::query(
             "INSERT INTO modules (org_id, id, uuid, resource_type, version_id, owner) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -131,7 +130,7 @@ impl Store {
         .bind(&module.resource_type)
         .bind(&module.version_id)
         .bind(owner(&module))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         insert_version(&mut transaction, &uuid, 1, &module).await?;
         transaction.commit().await?;
@@ -175,10 +174,10 @@ impl Store {
         let mut transaction = self.writing().await?;
         let org = next.org_id.clone();
         let row: Option<(String, String)> =
-            sqlx::query_as("SELECT uuid, version_id FROM modules WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT uuid, version_id FROM modules WHERE org_id = $1 AND id = $2")
                 .bind(&org)
                 .bind(&next.id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut transaction)
                 .await?;
         let (uuid, current) = row.ok_or_else(missing)?;
         if current != expected {
@@ -189,29 +188,29 @@ impl Store {
             return Err(refusal);
         }
         if next.version_id == expected {
-            sqlx::query(
+            sql::query(
                 "UPDATE module_versions SET body = $3 WHERE org_id = $1 AND version_id = $2",
             )
             .bind(&org)
             .bind(expected)
             .bind(pack(&next)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         } else {
-            let last: i64 = sqlx::query_scalar(
+            let last: i64 = sql::query(
                 "SELECT COALESCE(MAX(sequence), 0) FROM module_versions WHERE module_uuid = $1",
             )
             .bind(&uuid)
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut transaction)
             .await?;
             insert_version(&mut transaction, &uuid, last + 1, &next).await?;
         }
-        sqlx::query("UPDATE modules SET version_id = $3, owner = $4 WHERE org_id = $1 AND id = $2")
+        sql::query("UPDATE modules SET version_id = $3, owner = $4 WHERE org_id = $1 AND id = $2")
             .bind(&org)
             .bind(&next.id)
             .bind(&next.version_id)
             .bind(owner(&next))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(Some(next))
@@ -229,10 +228,10 @@ impl Store {
                 projects.join(", ")
             )));
         }
-        sqlx::query("DELETE FROM modules WHERE org_id = $1 AND id = $2")
+        sql::query("DELETE FROM modules WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())
@@ -247,31 +246,31 @@ impl Store {
     ) -> Result<Listed<Module>, ObjectError> {
         let mut connection = self.reading().await?;
         let uuid: Option<String> =
-            sqlx::query_scalar("SELECT uuid FROM modules WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT uuid FROM modules WHERE org_id = $1 AND id = $2")
                 .bind(org)
                 .bind(id)
-                .fetch_optional(&mut *connection)
+                .fetch_optional(&mut connection)
                 .await?;
         let before = paging
             .after
             .as_ref()
             .and_then(|key| key.first()?.parse::<i64>().ok())
             .unwrap_or(i64::MAX);
-        let rows = sqlx::query(
+        let rows: Vec<(i64, String)> = sql::query(
             "SELECT sequence, body FROM module_versions WHERE module_uuid = $1 AND sequence < $2 \
              ORDER BY sequence DESC LIMIT $3",
         )
         .bind(uuid.ok_or_else(missing)?)
         .bind(before)
         .bind(i64::try_from(paging.limit.saturating_add(1)).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         let more = rows.len() > paging.limit;
         let mut next = None;
         let mut items = Vec::new();
-        for row in rows.iter().take(paging.limit) {
-            items.push(unpack(row.try_get::<&str, _>("body")?)?);
-            next = Some(vec![row.try_get::<i64, _>("sequence")?.to_string()]);
+        for (sequence, body) in rows.iter().take(paging.limit) {
+            items.push(unpack(body)?);
+            next = Some(vec![sequence.to_string()]);
         }
         Ok(Listed {
             items,
@@ -287,14 +286,14 @@ impl Store {
         version: &str,
     ) -> Result<Module, ObjectError> {
         let mut connection = self.reading().await?;
-        let body: Option<String> = sqlx::query_scalar(
+        let body: Option<String> = sql::query(
             "SELECT v.body FROM modules m JOIN module_versions v ON v.module_uuid = m.uuid \
              WHERE m.org_id = $1 AND m.id = $2 AND v.version_id = $3",
         )
         .bind(org)
         .bind(id)
         .bind(version)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await?;
         unpack_optional(body)?.ok_or_else(|| ObjectError::missing("definition version not found"))
     }
@@ -302,12 +301,12 @@ impl Store {
 
 /// Adds a version and makes its provider mapping the current one.
 async fn insert_version(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     uuid: &str,
     sequence: i64,
     module: &Module,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql::query(
         "INSERT INTO module_versions (org_id, module_id, module_uuid, version_id, sequence, body) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -319,14 +318,14 @@ async fn insert_version(
     .bind(pack(module)?)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM module_providers WHERE org_id = $1 AND module_id = $2")
+    sql::query("DELETE FROM module_providers WHERE org_id = $1 AND module_id = $2")
         .bind(&module.org_id)
         .bind(&module.id)
         .execute(&mut *connection)
         .await?;
     let mapped: BTreeSet<&String> = module.provider_mapping.values().collect();
     for provider in mapped {
-        sqlx::query(
+        sql::query(
             "INSERT INTO module_providers (org_id, module_id, provider) VALUES ($1, $2, $3)",
         )
         .bind(&module.org_id)

@@ -1,8 +1,7 @@
 //! Organisations. There is one in local mode; it is made when the store is opened.
 
-use sqlx::SqlitePool;
-
 use super::{ObjectError, now_us, pack, stamp, unpack_optional};
+use crate::store::sql::{self, Database};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::Organization;
 
@@ -13,14 +12,12 @@ pub(crate) const DEFAULT: &str = "default";
 pub(crate) const SYSTEM_USER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// Makes the default organisation where it is missing.
-pub(crate) async fn ensure_default(writer: &SqlitePool) -> Result<(), StoreError> {
-    let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM organizations WHERE id = $1")
-        .bind(DEFAULT)
-        .fetch_optional(writer)
-        .await?;
-    if there.is_some() {
+pub(in crate::store) async fn ensure_default(database: &Database) -> Result<(), StoreError> {
+    let mut reading = database.reading().await?;
+    if super::organization_known(&mut reading, DEFAULT).await? {
         return Ok(());
     }
+    drop(reading);
     let organization = Organization {
         id: DEFAULT.to_owned(),
         uuid: super::new_id(),
@@ -30,23 +27,23 @@ pub(crate) async fn ensure_default(writer: &SqlitePool) -> Result<(), StoreError
         status: "active".to_owned(),
         plan: "custom".to_owned(),
     };
-    sqlx::query("INSERT INTO organizations (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+    let mut writing = database.writing().await?;
+    sql::query("INSERT INTO organizations (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(DEFAULT)
         .bind(pack(&organization)?)
-        .execute(writer)
+        .execute(&mut writing)
         .await?;
-    Ok(())
+    Ok(writing.commit().await?)
 }
 
 impl Store {
     /// One organisation.
     pub(crate) async fn organization_get(&self, org: &str) -> Result<Organization, ObjectError> {
         let mut connection = self.reading().await?;
-        let body: Option<String> =
-            sqlx::query_scalar("SELECT body FROM organizations WHERE id = $1")
-                .bind(org)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let body: Option<String> = sql::query("SELECT body FROM organizations WHERE id = $1")
+            .bind(org)
+            .fetch_optional(&mut connection)
+            .await?;
         unpack_optional(body)?.ok_or_else(|| ObjectError::missing("organization not found"))
     }
 }

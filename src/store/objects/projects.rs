@@ -1,22 +1,21 @@
 //! Projects.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, later_than, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Project, ProjectCreate};
 
 /// Finds a project.
 pub(crate) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     id: &str,
 ) -> Result<Option<Project>, StoreError> {
     let body: Option<String> =
-        sqlx::query_scalar("SELECT body FROM projects WHERE org_id = $1 AND id = $2")
+        sql::query("SELECT body FROM projects WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
             .fetch_optional(connection)
@@ -48,7 +47,7 @@ impl Store {
                 .windlass
                 .filter(|extras| *extras != Default::default()),
         };
-        sqlx::query(
+        sql::query(
             "INSERT INTO projects (org_id, id, uuid, owner, body) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(org)
@@ -56,7 +55,7 @@ impl Store {
         .bind(&project.uuid)
         .bind(owner(&project))
         .bind(pack(&project)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(project)
@@ -76,7 +75,7 @@ impl Store {
     ) -> Result<Listed<Project>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM projects WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM projects WHERE org_id = ");
         query.push_bind(org.to_owned());
         let key = |project: &Project| vec![project.id.clone()];
         Ok(listed(&mut connection, query, &["id"], paging, key).await?)
@@ -98,12 +97,12 @@ impl Store {
         if let Some(extras) = update.windlass {
             project.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
-        sqlx::query("UPDATE projects SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2")
+        sql::query("UPDATE projects SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
             .bind(owner(&project))
             .bind(pack(&project)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(project)
@@ -118,13 +117,12 @@ impl Store {
     ) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
         find(&mut transaction, org, id).await?.ok_or_else(missing)?;
-        let environment: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM environments WHERE org_id = $1 AND project_id = $2 LIMIT 1",
-        )
-        .bind(org)
-        .bind(id)
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let environment: Option<i64> =
+            sql::query("SELECT 1 FROM environments WHERE org_id = $1 AND project_id = $2 LIMIT 1")
+                .bind(org)
+                .bind(id)
+                .fetch_optional(&mut transaction)
+                .await?;
         if environment.is_some() {
             return Err(ObjectError::conflict("project contains environments"));
         }
@@ -133,17 +131,17 @@ impl Store {
                 "DELETE FROM module_rules WHERE org_id = $1 AND project_id = $2",
                 "DELETE FROM runner_rules WHERE org_id = $1 AND project_id = $2",
             ] {
-                sqlx::query(sql)
+                sql::query(sql)
                     .bind(org)
                     .bind(id)
-                    .execute(&mut *transaction)
+                    .execute(&mut transaction)
                     .await?;
             }
         }
-        sqlx::query("DELETE FROM projects WHERE org_id = $1 AND id = $2")
+        sql::query("DELETE FROM projects WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())

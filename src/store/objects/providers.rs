@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::{
     Listed, ObjectError, Paging, listed, now_us, owner_column, pack, require_listed_organization,
     require_organization, stamp, unpack,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{Provider, ProviderCreate, ProviderUpdate};
 
@@ -19,11 +19,11 @@ fn place(org: &str, provider_type: &str, id: &str) -> String {
 
 /// `TYPE.ID` of all providers.
 pub(crate) async fn names(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
 ) -> Result<BTreeSet<String>, StoreError> {
     let known: Vec<(String, String)> =
-        sqlx::query_as("SELECT provider_type, id FROM providers WHERE org_id = $1")
+        sql::query("SELECT provider_type, id FROM providers WHERE org_id = $1")
             .bind(org)
             .fetch_all(connection)
             .await?;
@@ -62,7 +62,7 @@ impl Store {
             return Err(ObjectError::conflict("provider already exists"));
         }
         let (body, sealed) = self.provider_columns(&made)?;
-        sqlx::query(
+        sql::query(
             "INSERT INTO providers (org_id, provider_type, id, owner, body, sealed) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -72,7 +72,7 @@ impl Store {
         .bind(owner(&made))
         .bind(body)
         .bind(sealed)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(made)
@@ -100,7 +100,7 @@ impl Store {
     ) -> Result<Listed<Provider>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM providers WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM providers WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(kind) = provider_type {
             query
@@ -151,7 +151,7 @@ impl Store {
             found.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
         let (body, sealed) = self.provider_columns(&found)?;
-        sqlx::query(
+        sql::query(
             "UPDATE providers SET owner = $4, body = $5, sealed = $6 \
              WHERE org_id = $1 AND provider_type = $2 AND id = $3",
         )
@@ -161,7 +161,7 @@ impl Store {
         .bind(owner(&found))
         .bind(body)
         .bind(sealed)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(found)
@@ -178,13 +178,13 @@ impl Store {
         self.provider_find(&mut transaction, org, provider_type, id)
             .await?
             .ok_or_else(missing)?;
-        let users: Vec<String> = sqlx::query_scalar(
+        let users: Vec<String> = sql::query(
             "SELECT module_id FROM module_providers WHERE org_id = $1 AND provider = $2 \
              ORDER BY module_id LIMIT 5",
         )
         .bind(org)
         .bind(format!("{provider_type}.{id}"))
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut transaction)
         .await?;
         if !users.is_empty() {
             return Err(ObjectError::conflict(format!(
@@ -192,11 +192,11 @@ impl Store {
                 users.join(", ")
             )));
         }
-        sqlx::query("DELETE FROM providers WHERE org_id = $1 AND provider_type = $2 AND id = $3")
+        sql::query("DELETE FROM providers WHERE org_id = $1 AND provider_type = $2 AND id = $3")
             .bind(org)
             .bind(provider_type)
             .bind(id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())
@@ -205,12 +205,12 @@ impl Store {
     /// Finds a provider and opens its configuration.
     pub(crate) async fn provider_find(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         org: &str,
         provider_type: &str,
         id: &str,
     ) -> Result<Option<Provider>, StoreError> {
-        let row: Option<(String, Vec<u8>)> = sqlx::query_as(
+        let row: Option<(String, Vec<u8>)> = sql::query(
             "SELECT body, sealed FROM providers \
              WHERE org_id = $1 AND provider_type = $2 AND id = $3",
         )

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, listed, now_us, organization_known, owner_column, pack, stamp,
     unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{ResourceType, ResourceTypeCreate, ResourceTypeUpdate};
 
 /// Finds a resource type.
 pub(crate) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     id: &str,
 ) -> Result<Option<ResourceType>, StoreError> {
     let body: Option<String> =
-        sqlx::query_scalar("SELECT body FROM resource_types WHERE org_id = $1 AND id = $2")
+        sql::query("SELECT body FROM resource_types WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
             .fetch_optional(connection)
@@ -28,7 +27,7 @@ pub(crate) async fn find(
 
 /// The names in `wanted` that are no resource types, sorted.
 pub(crate) async fn unknown(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     wanted: &BTreeSet<String>,
 ) -> Result<Vec<String>, StoreError> {
@@ -36,11 +35,8 @@ pub(crate) async fn unknown(
     Ok(wanted.difference(&known).cloned().collect())
 }
 
-async fn names(
-    connection: &mut SqliteConnection,
-    org: &str,
-) -> Result<BTreeSet<String>, StoreError> {
-    let known: Vec<String> = sqlx::query_scalar("SELECT id FROM resource_types WHERE org_id = $1")
+async fn names(connection: &mut Connection, org: &str) -> Result<BTreeSet<String>, StoreError> {
+    let known: Vec<String> = sql::query("SELECT id FROM resource_types WHERE org_id = $1")
         .bind(org)
         .fetch_all(connection)
         .await?;
@@ -75,12 +71,12 @@ impl Store {
                 .windlass
                 .filter(|extras| *extras != Default::default()),
         };
-        sqlx::query("INSERT INTO resource_types (org_id, id, owner, body) VALUES ($1, $2, $3, $4)")
+        sql::query("INSERT INTO resource_types (org_id, id, owner, body) VALUES ($1, $2, $3, $4)")
             .bind(org)
             .bind(&made.id)
             .bind(owner(&made))
             .bind(pack(&made)?)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(made)
@@ -103,7 +99,7 @@ impl Store {
         paging: &Paging,
     ) -> Result<Listed<ResourceType>, ObjectError> {
         let mut connection = self.reading().await?;
-        let mut query = QueryBuilder::new("SELECT body FROM resource_types WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM resource_types WHERE org_id = ");
         query.push_bind(org.to_owned());
         let key = |item: &ResourceType| vec![item.id.clone()];
         Ok(listed(&mut connection, query, &["id"], paging, key).await?)
@@ -130,15 +126,13 @@ impl Store {
         if let Some(extras) = update.windlass {
             found.windlass = Some(extras).filter(|extras| *extras != Default::default());
         }
-        sqlx::query(
-            "UPDATE resource_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2",
-        )
-        .bind(org)
-        .bind(id)
-        .bind(owner(&found))
-        .bind(pack(&found)?)
-        .execute(&mut *transaction)
-        .await?;
+        sql::query("UPDATE resource_types SET owner = $3, body = $4 WHERE org_id = $1 AND id = $2")
+            .bind(org)
+            .bind(id)
+            .bind(owner(&found))
+            .bind(pack(&found)?)
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         Ok(found)
     }
@@ -151,22 +145,21 @@ impl Store {
     ) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
         find(&mut transaction, org, id).await?.ok_or_else(missing)?;
-        let user: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM modules WHERE org_id = $1 AND resource_type = $2 LIMIT 1",
-        )
-        .bind(org)
-        .bind(id)
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let user: Option<i64> =
+            sql::query("SELECT 1 FROM modules WHERE org_id = $1 AND resource_type = $2 LIMIT 1")
+                .bind(org)
+                .bind(id)
+                .fetch_optional(&mut transaction)
+                .await?;
         if user.is_some() {
             return Err(ObjectError::conflict(
                 "modules are still using this resource type",
             ));
         }
-        sqlx::query("DELETE FROM resource_types WHERE org_id = $1 AND id = $2")
+        sql::query("DELETE FROM resource_types WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())

@@ -1,22 +1,21 @@
 //! Runner rules: which runner serves which project and environment type. An unset scope is `""`.
 
-use sqlx::{QueryBuilder, SqliteConnection};
-
 use super::{
     Listed, ObjectError, Paging, environment_types, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
+use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::runners::{LOCAL, PROCESS, RunnerRule, RunnerRuleCreate};
 
 /// The runner of the most specific rule: project counts more than environment type.
 pub(crate) async fn best(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     org: &str,
     project: &str,
     environment_type: &str,
 ) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar(
+    Ok(sql::query(
         "SELECT runner_id FROM runner_rules \
          WHERE org_id = $1 AND project_id IN ('', $2) AND env_type_id IN ('', $3) \
          ORDER BY project_id <> '' DESC, env_type_id <> '' DESC LIMIT 1",
@@ -59,12 +58,11 @@ impl Store {
                 .windlass
                 .filter(|extras| *extras != Default::default()),
         };
-        let known: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM runners WHERE org_id = $1 AND id = $2")
-                .bind(org)
-                .bind(&made.runner_id)
-                .fetch_optional(&mut *transaction)
-                .await?;
+        let known: Option<i64> = sql::query("SELECT 1 FROM runners WHERE org_id = $1 AND id = $2")
+            .bind(org)
+            .bind(&made.runner_id)
+            .fetch_optional(&mut transaction)
+            .await?;
         if known.is_none() && ![LOCAL, PROCESS].contains(&made.runner_id.as_str()) {
             return Err(ObjectError::conflict(format!(
                 "runner '{}' not found",
@@ -81,21 +79,21 @@ impl Store {
                 made.env_type_id
             )));
         }
-        let rival: Option<(String, String)> = sqlx::query_as(
+        let rival: Option<(String, String)> = sql::query(
             "SELECT id, runner_id FROM runner_rules \
              WHERE org_id = $1 AND project_id = $2 AND env_type_id = $3",
         )
         .bind(org)
         .bind(&made.project_id)
         .bind(&made.env_type_id)
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut transaction)
         .await?;
         if let Some((id, runner)) = rival {
             return Err(ObjectError::conflict(format!(
                 "runner rule conflicts with existing rule '{id}' for runner '{runner}'"
             )));
         }
-        sqlx::query(
+        sql::query(
             "INSERT INTO runner_rules (org_id, id, runner_id, project_id, env_type_id, owner, body) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
@@ -106,7 +104,7 @@ impl Store {
         .bind(&made.env_type_id)
         .bind(owner_column(made.windlass.as_ref().and_then(|extras| extras.owner.as_ref())))
         .bind(pack(&made)?)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(made)
@@ -120,10 +118,10 @@ impl Store {
     ) -> Result<RunnerRule, ObjectError> {
         let mut connection = self.reading().await?;
         let body: Option<String> =
-            sqlx::query_scalar("SELECT body FROM runner_rules WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT body FROM runner_rules WHERE org_id = $1 AND id = $2")
                 .bind(org)
                 .bind(id)
-                .fetch_optional(&mut *connection)
+                .fetch_optional(&mut connection)
                 .await?;
         unpack_optional(body)?.ok_or_else(missing)
     }
@@ -137,7 +135,7 @@ impl Store {
     ) -> Result<Listed<RunnerRule>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let mut query = QueryBuilder::new("SELECT body FROM runner_rules WHERE org_id = ");
+        let mut query = Builder::new("SELECT body FROM runner_rules WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(project) = &filter.project {
             query
@@ -161,12 +159,11 @@ impl Store {
     /// Removes a runner rule.
     pub(crate) async fn runner_rule_delete(&self, org: &str, id: &str) -> Result<(), ObjectError> {
         let mut transaction = self.writing().await?;
-        let gone = sqlx::query("DELETE FROM runner_rules WHERE org_id = $1 AND id = $2")
+        let gone = sql::query("DELETE FROM runner_rules WHERE org_id = $1 AND id = $2")
             .bind(org)
             .bind(id)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+            .execute(&mut transaction)
+            .await?;
         if gone == 0 {
             return Err(missing());
         }

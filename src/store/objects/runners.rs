@@ -5,12 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sqlx::SqliteConnection;
 
 use super::{
     Listed, ObjectError, Paging, owner_column, pack, require_listed_organization,
     require_organization, unpack,
 };
+use crate::store::sql::{self, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::runners::{LOCAL, PROCESS, Runner};
 
@@ -126,7 +126,7 @@ impl Store {
             )));
         }
         let sealed = self.runner_seal(&runner)?;
-        sqlx::query(
+        sql::query(
             "INSERT INTO runners (org_id, id, owner, body, sealed) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(&runner.org_id)
@@ -134,7 +134,7 @@ impl Store {
         .bind(owner(&runner))
         .bind(pack(&summary(&runner))?)
         .bind(sealed)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(mask(runner))
@@ -168,9 +168,9 @@ impl Store {
     ) -> Result<Listed<Runner>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
-        let bodies: Vec<String> = sqlx::query_scalar("SELECT body FROM runners WHERE org_id = $1")
+        let bodies: Vec<String> = sql::query("SELECT body FROM runners WHERE org_id = $1")
             .bind(org)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut connection)
             .await?;
         drop(connection);
         let since = self.organization_get(org).await?.created_at;
@@ -214,7 +214,7 @@ impl Store {
             ..runner
         };
         let sealed = self.runner_seal(&runner)?;
-        sqlx::query(
+        sql::query(
             "UPDATE runners SET owner = $3, body = $4, sealed = $5 WHERE org_id = $1 AND id = $2",
         )
         .bind(&runner.org_id)
@@ -222,7 +222,7 @@ impl Store {
         .bind(owner(&runner))
         .bind(pack(&summary(&runner))?)
         .bind(sealed)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(Some(mask(runner)))
@@ -237,13 +237,13 @@ impl Store {
         self.runner_find(&mut transaction, org, id)
             .await?
             .ok_or_else(missing)?;
-        let users: Vec<(String, String)> = sqlx::query_as(
+        let users: Vec<(String, String)> = sql::query(
             "SELECT project_id, id FROM environments WHERE org_id = $1 AND runner_id = $2 \
              ORDER BY project_id, id",
         )
         .bind(org)
         .bind(id)
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut transaction)
         .await?;
         if !users.is_empty() {
             let users: Vec<String> = users
@@ -259,10 +259,10 @@ impl Store {
             "DELETE FROM runner_rules WHERE org_id = $1 AND runner_id = $2",
             "DELETE FROM runners WHERE org_id = $1 AND id = $2",
         ] {
-            sqlx::query(sql)
+            sql::query(sql)
                 .bind(org)
                 .bind(id)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         transaction.commit().await?;
@@ -272,12 +272,12 @@ impl Store {
     /// Finds a stored runner, with its credentials.
     async fn runner_find(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         org: &str,
         id: &str,
     ) -> Result<Option<Runner>, StoreError> {
         let row: Option<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT body, sealed FROM runners WHERE org_id = $1 AND id = $2")
+            sql::query("SELECT body, sealed FROM runners WHERE org_id = $1 AND id = $2")
                 .bind(org)
                 .bind(id)
                 .fetch_optional(connection)

@@ -1,0 +1,112 @@
+//! A connection in a transaction: what every query runs on.
+
+use sqlx::{SqlStr, Sqlite, Transaction};
+
+use super::value::{Value, for_sqlite};
+use super::{Error, Row};
+
+/// A transaction in progress. Dropped without [`Connection::commit`], it never happened.
+pub(crate) struct Connection {
+    held: Held,
+}
+
+enum Held {
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Connection {
+    pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>) -> Self {
+        Self {
+            held: Held::Sqlite(transaction),
+        }
+    }
+
+    /// Makes everything durable that was done on it.
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        match self.held {
+            Held::Sqlite(transaction) => transaction.commit().await,
+        }
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        text: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<u64, Error> {
+        match &mut self.held {
+            Held::Sqlite(held) => {
+                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let done = query.execute(&mut **held).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    pub(super) async fn first(
+        &mut self,
+        text: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, Error> {
+        match &mut self.held {
+            Held::Sqlite(held) => {
+                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let row = query.fetch_optional(&mut **held).await?;
+                Ok(row.map(Row::Sqlite))
+            }
+        }
+    }
+
+    pub(super) async fn all(
+        &mut self,
+        text: SqlStr,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        match &mut self.held {
+            Held::Sqlite(held) => {
+                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let rows = query.fetch_all(&mut **held).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+        }
+    }
+
+    /// Runs statements of the program without values, several at once.
+    pub(in crate::store) async fn script(&mut self, text: &'static str) -> Result<(), Error> {
+        match &mut self.held {
+            Held::Sqlite(held) => {
+                sqlx::raw_sql(text).execute(&mut **held).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs any statement, for tests that damage what is stored.
+    #[cfg(test)]
+    pub(in crate::store) async fn script_of_test(&mut self, text: String) -> Result<(), Error> {
+        let text = sqlx::AssertSqlSafe(text);
+        match &mut self.held {
+            Held::Sqlite(held) => {
+                sqlx::raw_sql(text).execute(&mut **held).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of all tables, for tests.
+    #[cfg(test)]
+    pub(in crate::store) async fn tables(&mut self) -> Result<Vec<String>, Error> {
+        let text = match &self.held {
+            Held::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+        };
+        super::query(text).fetch_all(self).await
+    }
+
+    /// How many rows a table has, for tests.
+    #[cfg(test)]
+    pub(in crate::store) async fn count(&mut self, table: &str) -> Result<i64, Error> {
+        use sqlx::SqlSafeStr;
+        let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM \"{table}\""));
+        let row = self.first(text.into_sql_str(), &[]).await?;
+        row.ok_or(Error::RowNotFound)?.get(0)
+    }
+}
