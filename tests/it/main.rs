@@ -18,6 +18,7 @@ mod fresh;
 mod inside;
 mod kills;
 mod layers;
+mod proxy;
 mod secrets;
 mod settle;
 mod shipped;

@@ -205,6 +205,8 @@ pub(super) struct Seen {
     pub(super) exit_code: Option<i64>,
     pub(super) out_of_memory: bool,
     pub(super) labels: HashMap<String, String>,
+    /// The image as it was asked for.
+    pub(super) image: String,
     /// Its spool volume.
     pub(super) spool: Option<String>,
     /// When it was started, RFC 3339.
@@ -223,6 +225,7 @@ pub(super) async fn look(daemon: &Daemon, id: &str) -> Result<Option<Seen>, Laun
         Err(error) => return Err(failed(daemon, "look at the container", &error)),
     };
     let state = found.state.unwrap_or_default();
+    let config = found.config.unwrap_or_default();
     let fresh = state.status == Some(bollard::models::ContainerStateStatusEnum::CREATED);
     let spool = found
         .mounts
@@ -236,10 +239,8 @@ pub(super) async fn look(daemon: &Daemon, id: &str) -> Result<Option<Seen>, Laun
         fresh,
         exit_code: state.exit_code.filter(|_| !fresh),
         out_of_memory: state.oom_killed.unwrap_or(false),
-        labels: found
-            .config
-            .and_then(|config| config.labels)
-            .unwrap_or_default(),
+        labels: config.labels.unwrap_or_default(),
+        image: config.image.unwrap_or_default(),
         spool,
         started_at: state.started_at,
     }))

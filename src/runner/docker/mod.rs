@@ -70,6 +70,8 @@ enum Known {
     Waiting {
         /// Whether it runs already.
         started: bool,
+        /// What it was made of, for the key of what its run prepares.
+        image: String,
     },
     /// It has its job; its output is read by the first `observe`.
     Given(Output),
@@ -239,7 +241,14 @@ impl DockerLauncher {
                 .take(daemon, &assignment.env_uuid, settings, &assignment.key)
                 .await;
             if let Some(id) = taken {
-                self.know(&id, Known::Waiting { started: true });
+                let image = spec.settings.image;
+                self.know(
+                    &id,
+                    Known::Waiting {
+                        started: true,
+                        image,
+                    },
+                );
                 return Ok(Handle::Container { id });
             }
             say("starting");
@@ -248,7 +257,14 @@ impl DockerLauncher {
                     if custom {
                         container::open_volumes(daemon, &id, &spec).await?;
                     }
-                    self.know(&id, Known::Waiting { started: false });
+                    let image = spec.settings.image;
+                    self.know(
+                        &id,
+                        Known::Waiting {
+                            started: false,
+                            image,
+                        },
+                    );
                     return Ok(Handle::Container { id });
                 }
                 Created::NoImage if !again => {
@@ -282,7 +298,15 @@ impl DockerLauncher {
             )));
         }
         if seen.fresh {
-            self.know(&seen.id, Known::Waiting { started: false });
+            // Whoever made it may have had another image.
+            let image = seen.image;
+            self.know(
+                &seen.id,
+                Known::Waiting {
+                    started: false,
+                    image,
+                },
+            );
         }
         Ok(Handle::Container { id: seen.id })
     }
@@ -302,16 +326,13 @@ impl Launcher for DockerLauncher {
     async fn give(&self, assignment: &Assignment, handle: &Handle) -> Result<(), LaunchError> {
         let id = container_id(handle)?;
         let wanted = configuration(assignment)?;
-        let Some(Known::Waiting { started }) = self.forget(id) else {
+        let Some(Known::Waiting { started, image }) = self.forget(id) else {
             // Not made by this process, so perhaps it has its job: `observe` finds out.
             return Ok(());
         };
         let mut job = assignment.job.clone();
         job.environment = environment::resolve(&wanted.environment)?;
-        job.engine_digest = match &wanted.image {
-            Some(reference) => reference.clone(),
-            None => self.collect(wanted.engine.as_deref()).await?.reference(),
-        };
+        job.engine_digest = image;
         let HostSettings {
             data_dir, mirror, ..
         } = self.host.clone();
@@ -379,8 +400,12 @@ impl Launcher for DockerLauncher {
     }
 
     async fn forget_state(&self, assignment: &Assignment) -> Result<(), LaunchError> {
-        // A volume is in use until the container is gone: the second call takes it.
-        if let Some(volume) = place::volume_of(&self.host, &assignment.env_uuid) {
+        // A volume is in use until the container is gone: the second call takes it, or the sweep, should there be none.
+        if let Some(volume) = place::forget(&self.host, &assignment.env_uuid)? {
+            // What stands by uses it as well, and has nothing to wait for any more.
+            self.pool
+                .drop_env(&*self.daemon().await?, &assignment.env_uuid)
+                .await;
             container::remove_volume(&*self.daemon().await?, &volume).await?;
         }
         place::remove(&self.host, &assignment.env_uuid)
@@ -400,6 +425,8 @@ impl Launcher for DockerLauncher {
             for id in overdue {
                 standby::discard(&daemon, &id).await;
             }
+            // One that began to stand by while its environment was destroyed kept the state.
+            sweep::forgotten(&daemon, &self.host).await;
         }
         self.pool.len()
     }
@@ -411,6 +438,7 @@ impl Launcher for DockerLauncher {
         let daemon = self.daemon().await?;
         self.pool.adopt(&daemon, &self.host.instance).await?;
         sweep::sweep(&daemon, &self.host.instance, &self.pool, owned).await?;
+        sweep::forgotten(&daemon, &self.host).await;
         image::prune(&daemon).await;
         Ok(())
     }

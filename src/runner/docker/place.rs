@@ -24,6 +24,9 @@ struct Elsewhere {
     volume: String,
     /// Identity of the daemon that has it.
     daemon: String,
+    /// A destroy run has emptied it: it is to go as soon as no container uses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forgotten: bool,
 }
 
 /// User and group of the runners: the owner of the data directory, never root.
@@ -53,21 +56,21 @@ pub(super) fn state(
         .create(&directory)
         .map_err(|error| failed(&directory, "made", &error))?;
     let marker = directory.join(ELSEWHERE);
-    let marked = match std::fs::read(&marker) {
-        Ok(bytes) => Some(
-            serde_json::from_slice::<Elsewhere>(&bytes)
-                .map_err(|error| failed(&marker, "read", &error.into()))?,
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(&marker, "read", &error)),
-    };
+    let marked = read(&marker)?;
     match (elsewhere, marked) {
         (false, None) => {
             hand_over(&directory, uid, gid)
                 .map_err(|error| failed(&directory, "given to the runner", &error))?;
             Ok(StatePlace::Directory(directory.display().to_string()))
         }
-        (true, Some(marked)) if marked.daemon == daemon => Ok(StatePlace::Volume(marked.volume)),
+        (true, Some(mut marked)) if marked.daemon == daemon => {
+            if marked.forgotten {
+                // The environment is used again before the sweep came.
+                marked.forgotten = false;
+                write(&marker, &marked)?;
+            }
+            Ok(StatePlace::Volume(marked.volume))
+        }
         (_, Some(marked)) => Err(moved(format!(
             "the state of this environment lies in the volume `{}` of another Docker daemon (`{}`)",
             marked.volume, marked.daemon
@@ -80,13 +83,13 @@ pub(super) fn state(
                 )));
             }
             let volume = format!("windlass-state-{env_uuid}");
-            let text = serde_json::to_vec(&Elsewhere {
+            let new = Elsewhere {
                 version: 1,
                 volume: volume.clone(),
                 daemon: daemon.to_owned(),
-            })
-            .unwrap_or_default();
-            std::fs::write(&marker, text).map_err(|error| failed(&marker, "written", &error))?;
+                forgotten: false,
+            };
+            write(&marker, &new)?;
             Ok(StatePlace::Volume(volume))
         }
     }
@@ -98,10 +101,51 @@ fn directory(host: &HostSettings, env_uuid: &str) -> Result<PathBuf, LaunchError
         .map_err(|error| failed(&host.data_dir, "found", &error))
 }
 
-/// The volume that holds the state of an environment, where it lies in one.
-pub(super) fn volume_of(host: &HostSettings, env_uuid: &str) -> Option<String> {
-    let bytes = std::fs::read(directory(host, env_uuid).ok()?.join(ELSEWHERE)).ok()?;
-    Some(serde_json::from_slice::<Elsewhere>(&bytes).ok()?.volume)
+fn read(marker: &Path) -> Result<Option<Elsewhere>, LaunchError> {
+    match std::fs::read(marker) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| failed(marker, "read", &error.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(marker, "read", &error)),
+    }
+}
+
+/// Whole or not at all: a torn one would keep the environment from being deployed.
+fn write(marker: &Path, elsewhere: &Elsewhere) -> Result<(), LaunchError> {
+    let new = marker.with_extension("new");
+    let text = serde_json::to_vec(elsewhere).unwrap_or_default();
+    std::fs::write(&new, text)
+        .and_then(|()| std::fs::rename(&new, marker))
+        .map_err(|error| failed(marker, "written", &error))
+}
+
+/// Notes that the state of an environment is to go. Returns the volume that holds it, where it lies in one.
+pub(super) fn forget(host: &HostSettings, env_uuid: &str) -> Result<Option<String>, LaunchError> {
+    let marker = directory(host, env_uuid)?.join(ELSEWHERE);
+    let Some(mut marked) = read(&marker)? else {
+        return Ok(None);
+    };
+    if !marked.forgotten {
+        marked.forgotten = true;
+        write(&marker, &marked)?;
+    }
+    Ok(Some(marked.volume))
+}
+
+/// Environments whose states are to go and lie in volumes of this daemon, with those.
+pub(super) fn forgotten(host: &HostSettings, daemon: &str) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(host.data_dir.join("state"));
+    entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let marked = read(&entry.path().join(ELSEWHERE)).ok()??;
+            let env_uuid = entry.file_name().into_string().ok()?;
+            (marked.forgotten && marked.daemon == daemon).then_some((env_uuid, marked.volume))
+        })
+        .collect()
 }
 
 /// Removes the directory of an environment's state.
@@ -246,6 +290,24 @@ mod tests {
             .join("terraform.tfstate");
         std::fs::write(file, "{}").expect("written");
         assert!(state(&host, other, "far", true, owner).is_err());
+    }
+
+    #[test]
+    fn a_state_that_is_to_go_is_known_until_it_is_used_again() {
+        let data = tempfile::tempdir().expect("a directory");
+        let host = host(data.path());
+        let owner = owner(&host).expect("there");
+        assert_eq!(forget(&host, ENV).expect("nothing there"), None);
+        let volume = format!("windlass-state-{ENV}");
+        state(&host, ENV, "far", true, owner).expect("a volume");
+        assert!(forgotten(&host, "far").is_empty());
+        for _ in 0..2 {
+            assert_eq!(forget(&host, ENV).expect("noted"), Some(volume.clone()));
+        }
+        assert!(forgotten(&host, "further").is_empty());
+        assert_eq!(forgotten(&host, "far"), [(ENV.to_owned(), volume)]);
+        state(&host, ENV, "far", true, owner).expect("used again");
+        assert!(forgotten(&host, "far").is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Removes what carries our label and belongs to no run: containers first, then volumes that no container uses.
 //!
-//! State volumes stay, whatever happens: they are the only copy of the state.
+//! State volumes stay, whatever happens: they are the only copy of the state. Only one that a destroy run has emptied, and
+//! that is noted to go, goes ([`forgotten`]): its worker may have been killed while a container still used it.
 
 use std::collections::HashMap;
 
@@ -8,9 +9,10 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions
 
 use super::container;
 use super::daemon::{Daemon, failed};
+use super::place;
 use super::standby::Pool;
 use crate::runner::spec::{self, LABEL, LABEL_KIND, STANDBY_PREFIX, VolumeKind};
-use crate::runner::{LaunchError, RunKey};
+use crate::runner::{HostSettings, LaunchError, RunKey};
 
 pub(super) async fn sweep(
     daemon: &Daemon,
@@ -75,4 +77,21 @@ pub(super) async fn sweep(
         }
     }
     Ok(())
+}
+
+/// Removes states that are to go. The daemon refuses one that a container uses; a later sweep takes it.
+pub(super) async fn forgotten(daemon: &Daemon, host: &HostSettings) {
+    for (env_uuid, volume) in place::forgotten(host, &daemon.id) {
+        let removed = container::remove_volume(daemon, &volume).await;
+        // A deploy may have begun to use it again.
+        let is_nobodys =
+            || place::forgotten(host, &daemon.id).contains(&(env_uuid.clone(), volume));
+        let removed = match removed {
+            Ok(()) if is_nobodys() => place::remove(host, &env_uuid),
+            other => other,
+        };
+        if let Err(error) = removed {
+            tracing::debug!(%error, "the state of a destroyed environment is left for a later sweep");
+        }
+    }
 }

@@ -26,11 +26,13 @@ use zeroize::Zeroizing;
 use self::tail::Tail;
 use super::event::Event;
 use super::inside::spool::EVENTS;
+use super::job::Job;
 use super::{
     Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
     host, inside, mirror, state,
 };
 use crate::model::phase::FailureClass;
+use crate::wire::runners::ProcessConfiguration;
 use crate::wire::state::Open;
 
 /// File in a spool that says which process it belongs to.
@@ -95,6 +97,16 @@ impl ProcessLauncher {
         self.settings.data_dir.join("spool").join(key.to_string())
     }
 
+    /// The engine that carries a job out: what its runner names comes first.
+    fn engine(
+        &self,
+        wanted: &ProcessConfiguration,
+        job: &Job,
+    ) -> Result<host::Engine, LaunchError> {
+        let named = wanted.engine.as_deref().or(job.engine.as_deref());
+        host::engine(named, &self.settings.engines)
+    }
+
     fn start(&self, assignment: &Assignment) -> Result<Handle, LaunchError> {
         let Launch::Process(wanted) = &assignment.launch else {
             return Err(error(
@@ -109,13 +121,9 @@ impl ProcessLauncher {
             ));
         }
         environment::resolve(&wanted.environment)?;
-        let engine = host::engine(
-            wanted
-                .engine
-                .as_deref()
-                .or(assignment.job.engine.as_deref()),
-            &self.settings.engines,
-        )?;
+        let engine = self.engine(wanted, &assignment.job)?;
+        let state = state::directory(&self.settings.data_dir, &assignment.env_uuid)
+            .map_err(|why| failed("find the state directory", &why))?;
         let spool = self.spool(&assignment.key);
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -132,12 +140,7 @@ impl ProcessLauncher {
             .arg("--spool")
             .arg(&spool)
             .arg("--state")
-            .arg(
-                self.settings
-                    .data_dir
-                    .join("state")
-                    .join(&assignment.env_uuid),
-            )
+            .arg(state)
             .arg("--engine")
             .arg(format!("{}={}", engine.engine, engine.path.display()));
         if let Some(mirror) = &self.settings.mirror {
@@ -258,10 +261,9 @@ impl Launcher for ProcessLauncher {
         };
         let mut job = assignment.job.clone();
         job.environment = environment::resolve(&wanted.environment)?;
+        let found = self.engine(wanted, &job).ok();
         job.engine = wanted.engine.clone().or(job.engine);
-        let program = host::engine(job.engine.as_deref(), &self.settings.engines)
-            .ok()
-            .map(|found| found.path);
+        let program = found.map(|found| found.path);
         let HostSettings {
             data_dir, mirror, ..
         } = self.settings.clone();

@@ -1,7 +1,9 @@
 use super::*;
 use crate::runner::event::Kind;
-use crate::runner::job::{Action, Deadlines, Job};
-use crate::wire::runners::{EnvironmentValue, ProcessConfiguration};
+use crate::runner::job::{Action, Deadlines};
+use crate::wire::runners::EnvironmentValue;
+
+const ENV: &str = "01890000-0000-7000-8000-000000000001";
 
 /// A supervisor of a few lines of shell: enough to see what a launcher does with one.
 fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
@@ -35,7 +37,7 @@ fn assignment() -> Assignment {
     };
     Assignment {
         key: key.clone(),
-        env_uuid: "env".into(),
+        env_uuid: ENV.into(),
         job: Job {
             version: 1,
             run: key.run,
@@ -176,4 +178,66 @@ async fn state_elsewhere_and_a_missing_variable_are_refused_before_anything_star
         .expect_err("refused");
     assert!(refused.message.contains("WINDLASS_NEVER_SET"), "{refused}");
     assert!(!launcher.spool(&lacking.key).exists());
+}
+
+#[tokio::test]
+async fn the_state_lies_where_everybody_else_looks_for_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script =
+        "while [ \"$1\" != --state ]; do shift; done; echo \"$2\" > $spool/state; cat > /dev/null";
+    let launcher = launcher(dir.path(), script);
+    let assignment = assignment();
+    let handle = launcher
+        .ensure(&assignment, &|_| {})
+        .await
+        .expect("started");
+    launcher.give(&assignment, &handle).await.expect("given");
+    all(&launcher, &handle, 0).await;
+    let used = std::fs::read_to_string(launcher.spool(&assignment.key).join("state"));
+    let expected = state::directory(&launcher.settings.data_dir, ENV).expect("a UUID");
+    assert_eq!(Path::new(used.expect("written").trim()), expected);
+
+    let mut outside = assignment;
+    outside.key.attempt = 2;
+    outside.env_uuid = "../..".into();
+    let refused = launcher.ensure(&outside, &|_| {}).await;
+    let message = refused.expect_err("it names no environment").message;
+    assert!(message.contains("has no UUID"), "{message}");
+    assert!(!launcher.spool(&outside.key).exists());
+}
+
+#[tokio::test]
+async fn a_job_carries_the_digest_of_the_engine_that_its_runner_names() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut launcher = launcher(dir.path(), "cat > $spool/job");
+    let mut digests = Vec::new();
+    for (attempt, name) in (1..).zip(["opentofu", "terraform"]) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let engine = dir.path().join(name);
+        std::fs::write(&engine, name).expect("written");
+        std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).expect("set");
+        launcher.settings.engines.insert(name.to_owned(), engine);
+        let mut assignment = assignment();
+        assignment.key.attempt = attempt;
+        // What the job says was found out without asking the runner.
+        assignment.job.engine = Some("opentofu".into());
+        assignment.launch = Launch::Process(ProcessConfiguration {
+            engine: Some(name.to_owned()),
+            ..ProcessConfiguration::default()
+        });
+        let handle = launcher
+            .ensure(&assignment, &|_| {})
+            .await
+            .expect("started");
+        launcher.give(&assignment, &handle).await.expect("given");
+        let (sender, _) = tokio::sync::mpsc::channel(8);
+        let ended = launcher.observe(&assignment.key, &handle, 0, sender).await;
+        ended.expect("observed");
+        let job = std::fs::read(launcher.spool(&assignment.key).join("job")).expect("there");
+        let job: Job = serde_json::from_slice(&job).expect("a job");
+        assert_eq!(job.engine.as_deref(), Some(name));
+        digests.push(job.engine_digest);
+    }
+    assert!(digests[0].starts_with("sha256:"), "{digests:?}");
+    assert_ne!(digests[0], digests[1]);
 }

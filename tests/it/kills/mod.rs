@@ -2,9 +2,9 @@
 //!
 //! A module stands at a gate while the test kills, so no timing is involved.
 
-mod image;
 mod matrix;
 mod program;
+mod requests;
 
 use crate::support::{CATALOGUE, Client, Launcher, Place, by_both_launchers, wait_until};
 
