@@ -60,6 +60,7 @@ async fn create(
         .get("idempotency-key")
         .and_then(|value| value.to_str().ok());
     let body = asked(fields)?;
+    caller.may_deploy(&app, &org, &body).await?;
     Ok(
         match app.service.create(&org, body, key, &caller.user).await? {
             Created::Deployment(made) => (StatusCode::CREATED, Json(made)).into_response(),
@@ -94,19 +95,19 @@ fn asked(mut fields: Fields) -> Result<DeploymentCreate, Refusal> {
 /// `GET /orgs/{org}/deployments`.
 async fn list(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<Deployment>>, Refusal> {
     organization(&app, &org).await?;
-    let (items, next) = app.service.list(&org, &filter(&params)?).await?;
+    let (items, next) = app.service.list(&org, &filter(&caller, &params)?).await?;
     Ok(page(Listed { items, next }, |item| item))
 }
 
 /// `GET /orgs/{org}/last-deployments`.
 async fn last(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<Deployment>>, Refusal> {
@@ -114,17 +115,18 @@ async fn last(
     let state_change_only = params.flag("state_change_only")?;
     let (items, next) = app
         .service
-        .last(&org, &filter(&params)?, state_change_only)
+        .last(&org, &filter(&caller, &params)?, state_change_only)
         .await?;
     Ok(page(Listed { items, next }, |item| item))
 }
 
-fn filter(params: &Params) -> Result<Filter, Refusal> {
+fn filter(caller: &Caller, params: &Params) -> Result<Filter, Refusal> {
     let paging = params.paging()?;
     let all = |name: &str| params.all(name).map(str::to_owned).collect();
     Ok(Filter {
         project_id: params.one("project_id").map(str::to_owned),
         env_id: params.one("env_id").map(str::to_owned),
+        seen: caller.environments().cloned(),
         by_mode: all("by_mode"),
         by_status: all("by_status"),
         after: paging.after,
@@ -160,7 +162,12 @@ async fn wait(
         }
         Some(seconds) => WAIT.min(Duration::from_secs(seconds.unsigned_abs())),
     };
-    Ok(Json(app.service.wait(&org, &id, timeout).await?))
+    let ended = tokio::select! {
+        ended = app.service.wait(&org, &id, timeout) => ended?,
+        // Clients ask again, and are answered by whoever serves then.
+        () = app.stopping.cancelled() => app.service.wait(&org, &id, Duration::ZERO).await?,
+    };
+    Ok(Json(ended))
 }
 
 /// `GET /orgs/{org}/deployments/{id}/actions/get-logs`: sealed, as an age file. Never opened here.
@@ -202,11 +209,14 @@ async fn tf(
 /// `POST /orgs/{org}/deployments/{id}/actions/diff`.
 async fn diff(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, id)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Diff>, Refusal> {
     let from = params.one("fromDeploymentId");
+    if let Some(from) = from {
+        caller.sees_deployment(&app, &org, from).await?;
+    }
     Ok(Json(app.service.diff(&org, &id, from).await?))
 }
 
@@ -241,7 +251,7 @@ async fn graph(
 /// `GET /orgs/{org}/active-resources`.
 async fn active_resources(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<ActiveNode>>, Refusal> {
@@ -252,7 +262,12 @@ async fn active_resources(
     };
     let nodes = app
         .service
-        .active_resources(&org, needed("project_id")?, needed("env_id")?)
+        .active_resources(
+            &org,
+            needed("project_id")?,
+            needed("env_id")?,
+            caller.environments(),
+        )
         .await?;
     Ok(whole(nodes))
 }

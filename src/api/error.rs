@@ -8,9 +8,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::deploy;
+use crate::model::access::Level;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::store::objects::ObjectError;
-use crate::wire::{ErrorBody, ErrorDetails};
+use crate::wire::{ErrorBody, ErrorDetails, FailedCheck};
 
 /// Why a request is not done.
 #[derive(Debug)]
@@ -28,6 +29,25 @@ impl Refusal {
             code: None,
             message: message.into(),
             details: ErrorDetails::default(),
+        }
+    }
+
+    /// 401. The caller has to say who it is.
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// 403, with the permission that is needed and on what.
+    pub(crate) fn forbidden(needed: Level, resource: String) -> Self {
+        Self {
+            details: ErrorDetails {
+                failed_checks: vec![FailedCheck {
+                    permission: needed.word().to_owned(),
+                    resource,
+                }],
+                ..ErrorDetails::default()
+            },
+            ..Self::new(StatusCode::FORBIDDEN, "Forbidden")
         }
     }
 
@@ -180,14 +200,22 @@ impl IntoResponse for Refusal {
             Some(code) => code.to_owned(),
             None => format!("HTTP-{}", self.status.as_u16()),
         };
-        let empty =
-            self.details.diagnostics.is_empty() && self.details.missing_providers.is_empty();
+        let empty = self.details.diagnostics.is_empty()
+            && self.details.missing_providers.is_empty()
+            && self.details.failed_checks.is_empty();
         let body = ErrorBody {
             error,
             message: self.message,
             details: (!empty).then_some(self.details),
         };
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let asks = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, asks);
+        }
+        response
     }
 }
 

@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod deployments;
 mod error;
+pub(crate) mod listen;
 mod module_sources;
 mod objects;
 mod query;
@@ -17,12 +18,14 @@ mod states;
 mod streams;
 
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::auth::Identification;
 use self::error::Refusal;
 use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,
@@ -40,6 +43,8 @@ pub(crate) struct App {
     pub(crate) service: Service,
     /// How this door behaves.
     pub(crate) settings: Settings,
+    /// Cancelled when the server stops: what waits for news is answered with what there is.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Settings of the door.
@@ -47,11 +52,16 @@ pub(crate) struct App {
 pub(crate) struct Settings {
     /// Whether the reserved runner serves where no rule matches.
     pub(crate) allow_local: bool,
+    /// How callers prove who they are.
+    pub(crate) identification: Identification,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allow_local: true }
+        Self {
+            allow_local: true,
+            identification: Identification::Local,
+        }
     }
 }
 
@@ -61,6 +71,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alive", get(async || "OK"))
         .route("/health", get(health))
         .nest("/orgs/{org}", of_organization())
+        .route_layer(from_fn_with_state(app.clone(), auth::admit))
         .fallback(unknown)
         .layer(map_response(error::as_json))
         .layer(from_fn(refuse_private_keys))
@@ -200,6 +211,7 @@ pub async fn over(data_dir: &std::path::Path) -> Result<Router, String> {
     Ok(router(App {
         service: Service::new(store.clone(), deploy::Settings::default()),
         settings: Settings::default(),
+        stopping: CancellationToken::new(),
         store,
     }))
 }

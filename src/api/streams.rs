@@ -73,7 +73,11 @@ impl Follow {
         }
         let events = match self.first.take() {
             Some(events) => events,
-            None => self.more(QUIET).await?,
+            None => tokio::select! {
+                events = self.more(QUIET) => events?,
+                // The client resumes elsewhere, from the last event that it has.
+                () = self.app.stopping.cancelled() => return None,
+            },
         };
         if events.is_empty() {
             // A follower that comes after the end waits for nothing.

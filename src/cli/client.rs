@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use super::remote::{Remote, Unreached};
 use crate::model::Diagnostic;
 use crate::wire::{ErrorBody, Page, deployments::DeploymentEvent};
 
@@ -39,6 +40,9 @@ pub(crate) enum CallError {
     /// The API refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The server was not reached, or stopped in the middle.
+    #[error(transparent)]
+    Unreached(#[from] Unreached),
     /// The answer was not what the API promises.
     #[error("the answer to {what} could not be read")]
     Unreadable {
@@ -55,7 +59,7 @@ impl CallError {
     pub(crate) fn refused(&self, status: u16) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) if refusal.status == status => Some(refusal),
-            Self::Refused(_) | Self::Unreadable { .. } => None,
+            Self::Refused(_) | Self::Unreached(_) | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -93,10 +97,19 @@ impl Answer {
     }
 }
 
+/// Whom it speaks to.
+#[derive(Clone)]
+enum Door {
+    /// The router in this process.
+    Here(Router),
+    /// A server.
+    There(Remote),
+}
+
 /// Speaks for one organisation.
 #[derive(Clone)]
 pub(crate) struct Client {
-    router: Router,
+    door: Door,
     org: String,
 }
 
@@ -104,7 +117,15 @@ impl Client {
     /// A client of the router in this process.
     pub(crate) fn new(router: Router, org: impl Into<String>) -> Self {
         Self {
-            router,
+            door: Door::Here(router),
+            org: org.into(),
+        }
+    }
+
+    /// A client of a server.
+    pub(crate) fn remote(remote: Remote, org: impl Into<String>) -> Self {
+        Self {
+            door: Door::There(remote),
             org: org.into(),
         }
     }
@@ -122,8 +143,20 @@ impl Client {
         content: Content,
         headers: &[(&'static str, &str)],
     ) -> Result<Answer, CallError> {
-        let what = format!("{method} {path}");
-        let response = self.send(method, path, content, headers).await?;
+        let uri = format!("/orgs/{}/{path}", super::kinds::segment(&self.org));
+        self.call_at(method, &uri, content, headers).await
+    }
+
+    /// Sends one request to a path that is below no organisation.
+    pub(crate) async fn call_at(
+        &self,
+        method: Method,
+        uri: &str,
+        content: Content,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, CallError> {
+        let what = format!("{method} {uri}");
+        let response = self.send(method, uri, content, headers).await?;
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES)
             .await
@@ -138,34 +171,37 @@ impl Client {
     async fn send(
         &self,
         method: Method,
-        path: &str,
+        uri: &str,
         content: Content,
         headers: &[(&'static str, &str)],
     ) -> Result<axum::response::Response, CallError> {
-        let what = format!("{method} {path}");
-        let uri = format!("/orgs/{}/{path}", super::kinds::segment(&self.org));
+        let what = format!("{method} {uri}");
         tracing::debug!(%method, %uri, "calling");
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = match content {
-            Content::Empty => Body::empty(),
+        let (media, bytes) = match content {
+            Content::Empty => (None, Bytes::new()),
             Content::Json(value) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                Body::from(serde_json::to_vec(&value).map_err(|source| unreadable(&what, source))?)
+                let bytes =
+                    serde_json::to_vec(&value).map_err(|source| unreadable(&what, source))?;
+                (Some("application/json"), Bytes::from(bytes))
             }
-            Content::Bytes(media, bytes) => {
-                request = request.header(header::CONTENT_TYPE, media);
-                Body::from(bytes)
-            }
+            Content::Bytes(media, bytes) => (Some(media), bytes),
         };
-        let request = request
-            .body(body)
+        let mut builder = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        if let Some(media) = media {
+            builder = builder.header(header::CONTENT_TYPE, media);
+        }
+        let request = builder
+            .body(bytes)
             .map_err(|source| unreadable(&what, source))?;
-        match self.router.clone().oneshot(request).await {
-            Ok(response) => Ok(response),
-            Err(never) => match never {},
+        match &self.door {
+            Door::Here(router) => match router.clone().oneshot(request.map(Body::from)).await {
+                Ok(response) => Ok(response),
+                Err(never) => match never {},
+            },
+            Door::There(remote) => Ok(remote.send(request).await?),
         }
     }
 
@@ -209,7 +245,10 @@ impl Client {
 
     /// The events of a deployment after `position`, until it ended.
     pub(crate) async fn events(&self, deployment: &str, after: i64) -> Result<Events, CallError> {
-        let path = format!("deployments/{deployment}/events?after={after}");
+        let path = format!(
+            "/orgs/{}/deployments/{deployment}/events?after={after}",
+            super::kinds::segment(&self.org)
+        );
         let response = self
             .send(
                 Method::GET,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::exit::Advised;
@@ -30,7 +31,7 @@ pub(crate) struct Local {
 pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
     if let Some(url) = &settings.url {
         return Err(Advised::new(
-            format!("the server {url} is set, and this version works on this machine only"),
+            format!("this command works on this machine only, and the server {url} is set"),
             [
                 "for one command: WINDLASS_URL=local windlass …",
                 "for good: windlass config set-url local",
@@ -51,6 +52,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
         store: store.clone(),
         service: service.clone(),
         settings: api::Settings::default(),
+        stopping: CancellationToken::new(),
     });
     Ok(Local {
         client: Client::new(router, settings.org.clone()),

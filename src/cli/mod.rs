@@ -24,9 +24,11 @@ mod local;
 mod logs;
 mod outputs;
 mod print;
+mod remote;
 mod rollback;
 mod score;
 mod sealed;
+mod serve;
 mod settings;
 mod state;
 mod work;
@@ -114,6 +116,7 @@ enum Command {
     /// The image that runs are made of
     #[command(subcommand)]
     RunnerImage(image::RunnerImage),
+    Serve(Box<serve::Serve>),
     #[command(hide = true)]
     Work(work::Work),
     /// Settings of this client
@@ -151,6 +154,7 @@ impl Command {
             Self::RenderActiveResourceGraph(it) => it.run(session).await,
             Self::Demo(it) => it.run(session).await,
             Self::RunnerImage(it) => it.run(session).await,
+            Self::Serve(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),
             // Scripts of the field begin with it.
@@ -175,6 +179,7 @@ const TEND: std::time::Duration = std::time::Duration::from_secs(1);
 pub(crate) struct Session {
     settings: Settings,
     local: OnceCell<local::Local>,
+    remote: OnceCell<Client>,
 }
 
 impl Session {
@@ -182,12 +187,20 @@ impl Session {
         Self {
             settings,
             local: OnceCell::new(),
+            remote: OnceCell::new(),
         }
     }
 
-    /// The API; opens the store on first use.
+    /// The API: that of the server, or that of this process, which opens the store on first use.
     pub(crate) async fn client(&self) -> anyhow::Result<&Client> {
-        Ok(&self.local().await?.client)
+        match &self.settings.url {
+            Some(url) => {
+                self.remote
+                    .get_or_try_init(async || remote::client(url, &self.settings))
+                    .await
+            }
+            None => Ok(&self.local().await?.client),
+        }
     }
 
     async fn local(&self) -> anyhow::Result<&local::Local> {
@@ -236,7 +249,10 @@ pub fn main() -> ExitCode {
     if cli.global.quiet {
         print::be_quiet();
     }
-    trace(cli.global.debug, matches!(cli.command, Command::Work(_)));
+    // A server writes its log as its settings say.
+    if !matches!(cli.command, Command::Serve(_)) {
+        trace(cli.global.debug, matches!(cli.command, Command::Work(_)));
+    }
     match start(cli) {
         Ok(exit) => exit.into(),
         Err(error) => tell(&error).into(),
@@ -261,7 +277,7 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
         .build()?;
     let session = Session::new(settings);
     let result = runtime.block_on(async {
-        if matches!(cli.command, Command::Work(_)) {
+        if matches!(cli.command, Command::Work(_) | Command::Serve(_)) {
             return cli.command.run(&session).await;
         }
         let result = tokio::select! {

@@ -54,9 +54,42 @@ pub(crate) struct File {
     /// Socket of the Docker daemon; `DOCKER_HOST` or the platform's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) docker_host: Option<String>,
+    /// What `windlass serve` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) serve: Option<ServeFile>,
     /// Runs at once; half the processors, at least two, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parallel_runs: Option<usize>,
+}
+
+/// The part of the settings file that a server reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServeFile {
+    /// `ADDRESS:PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
+    /// The URL under which people and clients reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
+    /// Certificate chain, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Whether the reserved runner `local` serves where no rule matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) local_runner: Option<bool>,
+    /// Whether runs may be processes of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) process_runner: Option<bool>,
+    /// Seconds that requests under way get to end when the server stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stop_seconds: Option<u64>,
+    /// `text` or `json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<String>,
 }
 
 /// What commands work with.
@@ -88,6 +121,11 @@ impl Settings {
 pub(crate) struct Token(String);
 
 impl Token {
+    /// The whole token, for the header that carries it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// The first characters, enough to tell two tokens apart.
     pub(crate) fn masked(&self) -> String {
         let shown: String = self.0.chars().take(4).collect();

@@ -39,7 +39,7 @@ pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
 pub(crate) use self::settle::Settle;
 use crate::store::deployments::rows;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Watch};
 use crate::wire::runners::Shortcuts;
 
 /// Settings of the use cases.
@@ -83,6 +83,11 @@ impl Service {
     /// The use cases over `store`.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
         Self { store, settings }
+    }
+
+    /// A watch on every change, of any process.
+    pub(crate) fn watch(&self) -> Watch {
+        self.store.watch()
     }
 
     /// Whether nothing waits or runs.

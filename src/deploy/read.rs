@@ -1,5 +1,6 @@
 //! Looking at deployments: one, many, their events, sealed streams, graphs and resources.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -7,9 +8,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{Error, Service, show};
 use crate::model::phase::{Mode, Phase};
 use crate::model::{Diagnostic, Place, diag};
-use crate::store::Reading;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{feed, resources, rows, streams};
+use crate::store::objects::environments;
+use crate::store::{Reading, StoreError};
 use crate::wire::deployments::{
     ActiveNode, Deployment, DeploymentEvent, DeploymentGraph, Diff, EncryptedOutputs, Graph,
     SealedStream, StreamName,
@@ -21,6 +23,8 @@ pub(crate) struct Filter {
     pub(crate) project_id: Option<String>,
     /// Only with a project.
     pub(crate) env_id: Option<String>,
+    /// Of these environments, by UUID; `None` for all.
+    pub(crate) seen: Option<BTreeSet<String>>,
     /// `deploy`, `plan_only`, `rollback`, `rollback_plan`, `destroy`; empty for all.
     pub(crate) by_mode: Vec<String>,
     /// `executing`, `succeeded`, `failed`; empty for all.
@@ -265,17 +269,33 @@ impl Service {
         Ok(nodes)
     }
 
-    /// What an environment is meant to have.
+    /// UUIDs of the project and the environment of a deployment; `None` where it, or its environment, is not there.
+    pub(crate) async fn place_of(
+        &self,
+        org: &str,
+        id: &str,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let mut reading = self.store.reading().await?;
+        let Some(row) = rows::find(&mut reading, org, id).await? else {
+            return Ok(None);
+        };
+        let found = environments::find_by_uuid(&mut reading, &row.env_uuid).await?;
+        Ok(found.map(|(_, environment)| (environment.project_uuid, environment.uuid)))
+    }
+
+    /// What an environment is meant to have; one that is not among `seen` was never deployed to.
     pub(crate) async fn active_resources(
         &self,
         org: &str,
         project: &str,
         env: &str,
+        seen: Option<&BTreeSet<String>>,
     ) -> Result<Vec<ActiveNode>, Error> {
         let mut reading = self.store.reading().await?;
         let wanted = rows::Wanted {
             project_id: Some(project.to_owned()),
             env_id: Some(env.to_owned()),
+            seen: seen.cloned(),
             modes: STATE_CHANGING.to_vec(),
             limit: Some(1),
             ..rows::Wanted::default()
@@ -360,6 +380,7 @@ fn wanted(filter: &Filter) -> Result<rows::Wanted, Error> {
         project_id: filter.project_id.clone(),
         env_id: filter.env_id.clone(),
         env_uuid: None,
+        seen: filter.seen.clone(),
         modes,
         statuses: filter.by_status.clone(),
         before,

@@ -3,6 +3,7 @@
 //! Floor 0: `std` and `serde` only, no I/O, no clock, no randomness. Start at [`ResourceKey`], the
 //! identity of a node in one environment, and at [`phase`], the life of a deployment.
 
+pub(crate) mod access;
 pub(crate) mod diag;
 pub(crate) mod name;
 pub(crate) mod phase;

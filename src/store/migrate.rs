@@ -24,6 +24,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "left_open",
         include_str!("migrations/sqlite/0003_left_open.sql"),
     ),
+    (
+        4,
+        "identity",
+        include_str!("migrations/sqlite/0004_identity.sql"),
+    ),
 ];
 
 /// The version that this program knows.

@@ -15,6 +15,7 @@ pub(crate) mod blobs;
 mod changes;
 pub(crate) mod clock;
 pub(crate) mod deployments;
+pub(crate) mod identity;
 mod migrate;
 pub(crate) mod objects;
 pub(crate) mod place;

@@ -44,6 +44,18 @@ pub(crate) struct ErrorDetails {
     /// Beside the code `MOD-001`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing_providers: Vec<String>,
+    /// Beside 403: what would have been needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failed_checks: Vec<FailedCheck>,
+}
+
+/// A permission that the caller lacks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FailedCheck {
+    /// `read`, `write` or `manage`.
+    pub(crate) permission: String,
+    /// `organization:ID`, `project:UUID` or `env:UUID`.
+    pub(crate) resource: String,
 }
 
 /// Serde helper: absent in JSON when false.

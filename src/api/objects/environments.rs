@@ -19,25 +19,26 @@ use crate::wire::runners::LOCAL;
 /// `GET /orgs/{org}/envs`.
 pub(crate) async fn list_all(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<Environment>>, Refusal> {
-    list_of(&app, &org, None, &params).await
+    list_of(&app, &caller, &org, None, &params).await
 }
 
 /// `GET /orgs/{org}/projects/{project}/envs`.
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, project)): Path<(String, String)>,
     params: Params,
 ) -> Result<Json<Page<Environment>>, Refusal> {
-    list_of(&app, &org, Some(&project), &params).await
+    list_of(&app, &caller, &org, Some(&project), &params).await
 }
 
 async fn list_of(
     app: &App,
+    caller: &Caller,
     org: &str,
     project: Option<&str>,
     params: &Params,
@@ -45,7 +46,7 @@ async fn list_of(
     let types: Vec<String> = params.all("byEnvTypeId").map(str::to_owned).collect();
     let listed = app
         .store
-        .environment_list(org, project, &types, &params.paging()?)
+        .environment_list(org, project, caller.seen(), &types, &params.paging()?)
         .await?;
     Ok(page(listed, |item| item))
 }

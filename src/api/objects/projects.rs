@@ -16,11 +16,12 @@ use crate::wire::objects::{DisplayNameUpdate, Project, ProjectCreate};
 /// `GET /orgs/{org}/projects`.
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<Project>>, Refusal> {
-    let listed = app.store.project_list(&org, &params.paging()?).await?;
+    let paging = params.paging()?;
+    let listed = app.store.project_list(&org, caller.seen(), &paging).await?;
     Ok(page(listed, |item| item))
 }
 

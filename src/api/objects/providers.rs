@@ -82,10 +82,14 @@ pub(crate) async fn create(
 /// `GET /orgs/{org}/module-providers/{type}/{id}`.
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, kind, id)): Path<(String, String, String)>,
 ) -> Result<Json<Provider>, Refusal> {
-    Ok(Json(app.store.provider_get(&org, &kind, &id).await?))
+    let mut found = app.store.provider_get(&org, &kind, &id).await?;
+    if !caller.sees_configuration() {
+        found.configuration = Some(Map::new());
+    }
+    Ok(Json(found))
 }
 
 /// `PATCH /orgs/{org}/module-providers/{type}/{id}`. The source may change as well, which v1 has not.

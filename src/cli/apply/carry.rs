@@ -38,7 +38,9 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
                 broken.insert(step.title.clone());
                 refused.extend(tell(files, step, refusal.message, refusal.diagnostics));
             }
-            Err(error @ CallError::Unreadable { .. }) => return Err(error.into()),
+            Err(error @ (CallError::Unreached(_) | CallError::Unreadable { .. })) => {
+                return Err(error.into());
+            }
         }
     }
     if refused.is_empty() {
@@ -61,7 +63,9 @@ pub(crate) async fn check(client: &Client, files: &Files, plan: &Plan) -> anyhow
             Err(CallError::Refused(refusal)) => {
                 refused.extend(tell(files, step, refusal.message, refusal.diagnostics));
             }
-            Err(error @ CallError::Unreadable { .. }) => return Err(error.into()),
+            Err(error @ (CallError::Unreached(_) | CallError::Unreadable { .. })) => {
+                return Err(error.into());
+            }
         }
     }
     if refused.is_empty() {

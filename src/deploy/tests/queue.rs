@@ -40,7 +40,7 @@ async fn a_deployment_is_accepted_claimed_followed_and_waited_for() {
     );
     let active = world
         .service
-        .active_resources(ORG, "shop", "dev")
+        .active_resources(ORG, "shop", "dev", None)
         .await
         .expect("reads");
     assert_eq!(active.len(), 2);

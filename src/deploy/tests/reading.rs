@@ -211,7 +211,7 @@ async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success() {
     world.start(&assignment).await;
     let node = world
         .service
-        .active_resources(ORG, "shop", "dev")
+        .active_resources(ORG, "shop", "dev", None)
         .await
         .expect("reads")
         .into_iter()
@@ -233,7 +233,7 @@ async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success() {
         .expect("completes");
     let nodes = world
         .service
-        .active_resources(ORG, "shop", "dev")
+        .active_resources(ORG, "shop", "dev", None)
         .await
         .expect("reads");
     let found = nodes

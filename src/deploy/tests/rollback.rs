@@ -105,7 +105,7 @@ async fn a_plan_leaves_the_active_resources_and_the_base_as_they_were() {
     let first = world.deploy(deploy("dev", workload("web"))).await;
     let before = world
         .service
-        .active_resources(ORG, "shop", "dev")
+        .active_resources(ORG, "shop", "dev", None)
         .await
         .expect("reads");
     for body in [
@@ -124,7 +124,7 @@ async fn a_plan_leaves_the_active_resources_and_the_base_as_they_were() {
         world.play(&assignment, Outcome::Planned).await;
         let after = world
             .service
-            .active_resources(ORG, "shop", "dev")
+            .active_resources(ORG, "shop", "dev", None)
             .await
             .expect("reads");
         assert_eq!(after, before);

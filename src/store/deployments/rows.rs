@@ -1,8 +1,11 @@
 //! The row of a deployment.
 
+use std::collections::BTreeSet;
+
 use super::Connection;
 use crate::model::phase::{FailureClass, Mode, Outcome, Phase, Step};
 use crate::store::StoreError;
+use crate::store::identity::grants::keep_only;
 use crate::store::sql::{self, Builder, Row};
 use crate::wire::deployments::{Progress, RecipientSpec};
 
@@ -320,6 +323,8 @@ pub(crate) struct Wanted {
     pub(crate) project_id: Option<String>,
     pub(crate) env_id: Option<String>,
     pub(crate) env_uuid: Option<String>,
+    /// Of these environments, by UUID; `None` for all.
+    pub(crate) seen: Option<BTreeSet<String>>,
     /// Any of these; empty for all.
     pub(crate) modes: Vec<Mode>,
     /// Any of v1's `executing`, `succeeded`, `failed`; empty for all.
@@ -347,6 +352,7 @@ pub(crate) async fn list(
             query.push(text).push_bind(value.clone());
         }
     }
+    keep_only(&mut query, "env_uuid", wanted.seen.as_ref());
     if !wanted.modes.is_empty() {
         query.push(" AND mode IN (");
         query
@@ -403,6 +409,7 @@ pub(crate) async fn last(
             query.push(text).push_bind(value.clone());
         }
     }
+    keep_only(&mut query, "env_uuid", wanted.seen.as_ref());
     if let Some((project, env)) = after {
         query
             .push(" AND (project_id > ")

@@ -5,6 +5,7 @@ use super::{
     owner_column, pack, projects, require_listed_organization, runner_rules, runners, stamp,
     unpack_optional,
 };
+use crate::store::identity::grants::{Seen, keep_only};
 use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Environment, EnvironmentCreate};
@@ -188,11 +189,12 @@ impl Store {
             .ok_or_else(missing)
     }
 
-    /// Environments of one project, or of all, by project and id; `types` keeps those of some types.
+    /// Environments of one project, or of all, by project and id; `seen` and `types` keep some.
     pub(crate) async fn environment_list(
         &self,
         org: &str,
         project: Option<&str>,
+        seen: Option<&Seen>,
         types: &[String],
         paging: &Paging,
     ) -> Result<Listed<Environment>, ObjectError> {
@@ -201,9 +203,9 @@ impl Store {
         let mut query = Builder::new("SELECT body FROM environments WHERE org_id = ");
         query.push_bind(org.to_owned());
         if let Some(project) = project {
-            if projects::find(&mut connection, org, project)
-                .await?
-                .is_none()
+            let found = projects::find(&mut connection, org, project).await?;
+            if !found
+                .is_some_and(|found| seen.is_none_or(|seen| seen.projects.contains(&found.uuid)))
             {
                 return Err(ObjectError::missing(format!("project {project} not found")));
             }
@@ -211,6 +213,7 @@ impl Store {
                 .push(" AND project_id = ")
                 .push_bind(project.to_owned());
         }
+        keep_only(&mut query, "uuid", seen.map(|seen| &seen.environments));
         if !types.is_empty() {
             query.push(" AND env_type_id IN (");
             query.push_values(types.iter().cloned()).push(")");

@@ -62,11 +62,11 @@ impl From<sql::Error> for ObjectError {
 }
 
 impl ObjectError {
-    pub(super) fn missing(text: impl Into<String>) -> Self {
+    pub(crate) fn missing(text: impl Into<String>) -> Self {
         Self::Missing(text.into())
     }
 
-    pub(super) fn conflict(text: impl Into<String>) -> Self {
+    pub(crate) fn conflict(text: impl Into<String>) -> Self {
         Self::Conflict(text.into())
     }
 }
@@ -199,7 +199,7 @@ impl Store {
 }
 
 /// Whether the organisation exists.
-pub(super) async fn organization_known(
+pub(crate) async fn organization_known(
     connection: &mut Connection,
     org: &str,
 ) -> Result<bool, StoreError> {

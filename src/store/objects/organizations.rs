@@ -1,7 +1,7 @@
 //! Organisations. There is one in local mode; it is made when the store is opened.
 
-use super::{ObjectError, now_us, pack, stamp, unpack_optional};
-use crate::store::sql::{self, Database};
+use super::{ObjectError, now_us, organization_known, pack, stamp, unpack_optional};
+use crate::store::sql::{self, Connection, Database};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::Organization;
 
@@ -14,12 +14,22 @@ pub(crate) const SYSTEM_USER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 /// Makes the default organisation where it is missing.
 pub(in crate::store) async fn ensure_default(database: &Database) -> Result<(), StoreError> {
     let mut reading = database.reading().await?;
-    if super::organization_known(&mut reading, DEFAULT).await? {
+    if organization_known(&mut reading, DEFAULT).await? {
         return Ok(());
     }
     drop(reading);
+    let mut writing = database.writing().await?;
+    ensure(&mut writing, DEFAULT).await?;
+    Ok(writing.commit().await?)
+}
+
+/// Makes an organisation where it is missing.
+pub(crate) async fn ensure(connection: &mut Connection, id: &str) -> Result<(), StoreError> {
+    if organization_known(connection, id).await? {
+        return Ok(());
+    }
     let organization = Organization {
-        id: DEFAULT.to_owned(),
+        id: id.to_owned(),
         uuid: super::new_id(),
         created_at: stamp(now_us()),
         created_by: SYSTEM_USER.to_owned(),
@@ -27,13 +37,12 @@ pub(in crate::store) async fn ensure_default(database: &Database) -> Result<(), 
         status: "active".to_owned(),
         plan: "custom".to_owned(),
     };
-    let mut writing = database.writing().await?;
     sql::query("INSERT INTO organizations (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(DEFAULT)
+        .bind(id)
         .bind(pack(&organization)?)
-        .execute(&mut writing)
+        .execute(connection)
         .await?;
-    Ok(writing.commit().await?)
+    Ok(())
 }
 
 impl Store {

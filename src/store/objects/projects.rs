@@ -4,6 +4,7 @@ use super::{
     Listed, ObjectError, Paging, later_than, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
+use crate::store::identity::grants::{Seen, keep_only};
 use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{DisplayNameUpdate, Project, ProjectCreate};
@@ -67,16 +68,18 @@ impl Store {
         find(&mut connection, org, id).await?.ok_or_else(missing)
     }
 
-    /// Projects by id.
+    /// Projects by id; `seen` keeps some.
     pub(crate) async fn project_list(
         &self,
         org: &str,
+        seen: Option<&Seen>,
         paging: &Paging,
     ) -> Result<Listed<Project>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
         let mut query = Builder::new("SELECT body FROM projects WHERE org_id = ");
         query.push_bind(org.to_owned());
+        keep_only(&mut query, "uuid", seen.map(|seen| &seen.projects));
         let key = |project: &Project| vec![project.id.clone()];
         Ok(listed(&mut connection, query, &["id"], paging, key).await?)
     }

@@ -1,0 +1,127 @@
+//! What each route needs: one table, pure.
+
+use axum::http::Method;
+
+use crate::model::access::Level;
+
+/// What a request needs before its handler runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing: probes, and how one logs in.
+    Open,
+    /// A token of anybody.
+    Anybody,
+    /// Any grant in the organisation; lists are narrowed by their handlers.
+    Member,
+    /// A level on the organisation.
+    Organization(Level),
+    /// A level on the project of the path.
+    Project(Level),
+    /// A level on the environment of the path.
+    Environment(Level),
+    /// A level on the environment of the deployment of the path.
+    Deployment(Level),
+    /// Any grant; what is needed beyond it is in the body, and the handler looks.
+    Handler,
+}
+
+impl Need {
+    /// The level, as it is said to who has none at all.
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Self::Open | Self::Anybody | Self::Member => Level::Read,
+            Self::Organization(level)
+            | Self::Project(level)
+            | Self::Environment(level)
+            | Self::Deployment(level) => level,
+            Self::Handler => Level::Write,
+        }
+    }
+}
+
+/// Routes that ask nobody who they are, by method and pattern.
+pub(crate) const OPEN: &[(&str, &str)] = &[("GET", "/alive"), ("GET", "/health")];
+
+/// What a route needs. Whatever is not named here is the platform team's: reading it takes any grant in the
+/// organisation, changing it the whole of it.
+pub(crate) fn need(method: &Method, pattern: &str) -> Need {
+    let looks = [Method::GET, Method::HEAD].contains(method);
+    let named = if *method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    if OPEN.contains(&(named, pattern)) {
+        return Need::Open;
+    }
+    let Some(rest) = pattern.strip_prefix("/orgs/{org}") else {
+        return Need::Anybody;
+    };
+    if let Some(rest) = rest.strip_prefix("/projects/{project}/envs/{env}") {
+        return match (method.as_str(), rest) {
+            _ if looks => Need::Environment(Level::Read),
+            ("PATCH", "") => Need::Environment(Level::Manage),
+            ("DELETE", "") => Need::Project(Level::Manage),
+            (_, "/state/actions/import" | "/state/actions/dismiss") => {
+                Need::Environment(Level::Write)
+            }
+            _ => Need::Organization(Level::Manage),
+        };
+    }
+    if let Some(rest) = rest.strip_prefix("/projects/{project}") {
+        return match (method.as_str(), rest) {
+            _ if looks => Need::Project(Level::Read),
+            ("PATCH", "") | ("POST", "/envs") => Need::Project(Level::Manage),
+            _ => Need::Organization(Level::Manage),
+        };
+    }
+    if let Some(rest) = rest.strip_prefix("/deployments/{id}") {
+        return match rest {
+            _ if looks => Need::Deployment(Level::Read),
+            // A comparison changes nothing; it is a POST in v1.
+            "/actions/diff" => Need::Deployment(Level::Read),
+            _ => Need::Deployment(Level::Write),
+        };
+    }
+    match (method.as_str(), rest) {
+        _ if looks => Need::Member,
+        ("POST", "/deployments") => Need::Handler,
+        _ => Need::Organization(Level::Manage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changing_what_is_not_named_takes_the_organisation() {
+        for (method, pattern, expected) in [
+            (
+                Method::POST,
+                "/orgs/{org}/modules",
+                Need::Organization(Level::Manage),
+            ),
+            (Method::GET, "/orgs/{org}/modules", Need::Member),
+            (
+                Method::DELETE,
+                "/orgs/{org}/projects/{project}",
+                Need::Organization(Level::Manage),
+            ),
+            (
+                Method::DELETE,
+                "/orgs/{org}/projects/{project}/envs/{env}",
+                Need::Project(Level::Manage),
+            ),
+            (
+                Method::POST,
+                "/orgs/{org}/something/new",
+                Need::Organization(Level::Manage),
+            ),
+            (Method::GET, "/health", Need::Open),
+            (Method::POST, "/health", Need::Anybody),
+        ] {
+            assert_eq!(need(&method, pattern), expected, "{method} {pattern}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A server, over HTTP: one request, tried again where that is harmless.
+//!
+//! Tried again are requests that change nothing or the same thing twice (GET, HEAD, PUT, DELETE, and any that carries
+//! an idempotency key) when the server was not reached or answered 429, 502, 503 or 504; any request when it was not
+//! even connected to. A wait that the server asks for (`Retry-After`) is kept. Why so careful: a POST that was
+//! answered by nobody may have been done.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+
+use super::client::Client;
+use super::exit::Advised;
+use super::settings::{Settings, Token};
+
+/// How often one request is tried.
+const TRIES: u32 = 5;
+/// The first pause; each is twice the one before, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the server may be silent; events say something every ten seconds, waiting answers after 25.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The server was not reached.
+#[derive(Debug, thiserror::Error)]
+#[error("the server {url} {what}")]
+pub(crate) struct Unreached {
+    url: String,
+    what: &'static str,
+    #[source]
+    source: reqwest::Error,
+}
+
+/// A server and who asks it.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    http: reqwest::Client,
+    url: String,
+    authorization: Option<HeaderValue>,
+}
+
+/// The client of the server of these settings.
+pub(crate) fn client(url: &str, settings: &Settings) -> anyhow::Result<Client> {
+    let remote = Remote::new(url, settings.token.as_ref())?;
+    Ok(Client::remote(remote, settings.org.clone()))
+}
+
+impl Remote {
+    /// A server at `url`; without a token only what asks nobody works.
+    pub(crate) fn new(url: &str, token: Option<&Token>) -> anyhow::Result<Self> {
+        let parsed = reqwest::Url::parse(url).ok();
+        if !parsed.is_some_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()) {
+            return Err(Advised::new(
+                format!("`{url}` is no URL of a server"),
+                ["windlass config set-url https://windlass.example.com"],
+            )
+            .into());
+        }
+        let authorization = token
+            .map(|token| -> anyhow::Result<HeaderValue> {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                    .ok()
+                    .context("the token holds characters that no token has; set it again with `windlass config set-token -`")?;
+                value.set_sensitive(true);
+                Ok(value)
+            })
+            .transpose()?;
+        Ok(Self {
+            http: http_client().context("could not set up HTTP")?,
+            url: url.trim_end_matches('/').to_owned(),
+            authorization,
+        })
+    }
+
+    /// Sends one request, again where that is harmless.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Unreached> {
+        let (parts, body) = request.into_parts();
+        let target = format!("{}{}", self.url, parts.uri);
+        let may_repeat = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE]
+            .contains(&parts.method)
+            || parts.headers.contains_key("idempotency-key");
+        let mut pause = FIRST_PAUSE;
+        for tries_left in (0..TRIES).rev() {
+            let mut headers = parts.headers.clone();
+            if let Some(value) = &self.authorization {
+                headers.insert(header::AUTHORIZATION, value.clone());
+            }
+            let sent = self
+                .http
+                .request(parts.method.clone(), &target)
+                .headers(headers)
+                .body(body.clone())
+                .send()
+                .await;
+            let wait = match sent {
+                Ok(response) if tries_left > 0 && may_repeat && is_passing(response.status()) => {
+                    retry_after(&response).unwrap_or(pause)
+                }
+                Ok(response) => return Ok(Response::from(response).map(Body::new)),
+                Err(error) if tries_left > 0 && (may_repeat || error.is_connect()) => {
+                    tracing::debug!(%error, "not reached");
+                    pause
+                }
+                Err(source) => {
+                    return Err(Unreached {
+                        url: self.url.clone(),
+                        what: if source.is_connect() {
+                            "was not reached"
+                        } else if source.is_timeout() {
+                            "did not answer in time"
+                        } else {
+                            "stopped answering"
+                        },
+                        source,
+                    });
+                }
+            };
+            tokio::time::sleep(wait.min(LONGEST_PAUSE)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        unreachable!("the last try returns")
+    }
+}
+
+/// Answers that pass by themselves.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 502 | 503 | 504)
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?;
+    Some(Duration::from_secs(
+        value.to_str().ok()?.trim().parse().ok()?,
+    ))
+}
+
+/// HTTP with the certificates of this machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), or, where it has none,
+/// those that browsers trust.
+fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    // Somebody else in this process may have been first; it is the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = || {
+        reqwest::Client::builder()
+            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            // A token goes where it was meant to go, and nowhere else.
+            .redirect(reqwest::redirect::Policy::none())
+    };
+    settings().build().or_else(|_| {
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .filter_map(|der| reqwest::Certificate::from_der(der).ok());
+        settings().tls_certs_only(roots).build()
+    })
+}

@@ -1,0 +1,163 @@
+//! `serve`: the API, the pages, the worker and this host's runners in one process.
+//!
+//! Started in order (settings, address, store, first administrator, worker, listener) so that a mistake is told before
+//! anything runs, and stopped in order: no new requests, those under way end, the worker lets go of its runs, which go
+//! on and are adopted by the next server.
+
+mod first;
+mod settings;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use self::settings::{Flags, LogFormat, ServeSettings};
+use super::exit::Exit;
+use super::{Session, local, print};
+use crate::api::{self, Identification, listen};
+use crate::deploy;
+use crate::store;
+
+/// Serve the API and carry runs, for a team
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    flags: Flags,
+    /// Print the settings in effect and where each came from, and serve nothing; secrets are masked
+    #[arg(long)]
+    print_settings: bool,
+}
+
+impl Serve {
+    /// Serves until SIGTERM or Ctrl-C.
+    pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
+        let client = &session.settings;
+        let env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let file = client.file.serve.clone().unwrap_or_default();
+        let settings = settings::resolve(self.flags, env, &file)?;
+        if self.print_settings {
+            print::data(&settings.print(client))?;
+            return Ok(Exit::OK);
+        }
+        log_to_stderr(settings.log_format());
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let tls = tls(&settings)?;
+        let listener = listen::open(settings.listen())?;
+        let at = listener.local_addr().context("the address is unknown")?;
+        let url = settings.public_url(at);
+        let store = store::open(&local::store_config(client))
+            .await
+            .with_context(|| {
+                format!(
+                    "could not open the data directory `{}`",
+                    client.data_dir.display()
+                )
+            })?;
+        if let Some(link) = first::administrator(&store, env, &url).await? {
+            print::note(format!(
+                "Nobody can log in yet. Open this link in a browser, once, within a day, to become the administrator:\n  {link}"
+            ));
+        }
+        let service_settings = deploy::Settings {
+            allow_local: settings.local_runner(),
+            allow_process: settings.process_runner(),
+            ..local::service_settings(client)
+        };
+        let service = deploy::Service::new(store.clone(), service_settings);
+        let stop = stopped_by_signals()?;
+        let worker = tokio::spawn(carry_on(
+            service.clone(),
+            local::host_settings(client, &store),
+            stop.clone(),
+        ));
+        let router = api::router(api::App {
+            store,
+            service,
+            settings: api::Settings {
+                allow_local: settings.local_runner(),
+                identification: if settings.dev {
+                    Identification::Dev
+                } else {
+                    Identification::Tokens
+                },
+            },
+            stopping: stop.clone(),
+        });
+        print::success(format!("Windlass serves {url} (listening on {at})."));
+        tracing::info!(%at, %url, "serving");
+        let served = listen::serve(router, listener, tls, stop.clone(), settings.grace()).await;
+        stop.cancel();
+        worker.await.context("the worker panicked")??;
+        served?;
+        tracing::info!("stopped; runs under way go on and are adopted by the next server");
+        Ok(Exit::OK)
+    }
+}
+
+fn tls(settings: &ServeSettings) -> anyhow::Result<Option<std::sync::Arc<rustls::ServerConfig>>> {
+    let Some((certificate, key)) = settings.tls() else {
+        return Ok(None);
+    };
+    let pem = |path: &std::path::PathBuf| -> anyhow::Result<listen::Pem> {
+        Ok(listen::Pem {
+            path: path.clone(),
+            bytes: std::fs::read(path)
+                .with_context(|| format!("could not read `{}`", path.display()))?,
+        })
+    };
+    Ok(Some(listen::tls(&pem(certificate)?, &pem(key)?)?))
+}
+
+/// A token that SIGTERM and Ctrl-C cancel.
+fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("told to stop");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+/// How long the worker waits before it looks again although nothing changed; also after another worker of this data
+/// directory held the lock.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Works for as long as the server serves: a worker ends when nothing is left, and begins again with the next change.
+async fn carry_on(
+    service: deploy::Service,
+    host: crate::runner::HostSettings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let mut watch = service.watch();
+        if let Err(error) = deploy::worker::run(service.clone(), host.clone(), stop.clone()).await {
+            // A database that is away comes back; requests are refused meanwhile, and runs go on.
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "the worker failed and begins again"
+            );
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = watch.changed(LOOK) => {}
+        }
+    }
+}
+
+/// The log of a server: what it does, never what is in a body, a header or a key.
+fn log_to_stderr(format: LogFormat) {
+    let filter = std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "windlass=info".to_owned());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,163 @@
+//! Users: people, and programs with a token.
+
+use super::{Kind, grants, tokens};
+use crate::model::access::{Role, Scope};
+use crate::store::identity::tokens::Secret;
+use crate::store::objects::{ObjectError, organization_known};
+use crate::store::sql::{self, Connection};
+use crate::store::{Store, StoreError, clock};
+
+/// A user that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUser<'a> {
+    /// What kind.
+    pub(crate) kind: Kind,
+    /// The name that people see.
+    pub(crate) name: &'a str,
+    /// Who makes it.
+    pub(crate) by: &'a str,
+}
+
+/// A new user id: a `UUIDv7` whose third group begins `71` for a person and `72` for a service user, as clients of
+/// the contract expect.
+pub(crate) fn new_user_id(kind: Kind) -> String {
+    let mut bytes = *uuid::Uuid::now_v7().as_bytes();
+    bytes[6] = match kind {
+        Kind::Person => 0x71,
+        Kind::Service => 0x72,
+    };
+    uuid::Uuid::from_bytes(bytes).to_string()
+}
+
+/// Makes a user; a service user belongs to `org`.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    org: Option<&str>,
+    user: &NewUser<'_>,
+) -> Result<String, StoreError> {
+    let id = new_user_id(user.kind);
+    sql::query(
+        "INSERT INTO users (id, kind, org_id, name, created_us, created_by) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&id)
+    .bind(user.kind.word())
+    .bind(org)
+    .bind(user.name)
+    .bind(clock::now_us())
+    .bind(user.by)
+    .execute(connection)
+    .await?;
+    Ok(id)
+}
+
+impl Store {
+    /// Makes a person with a role on a whole organisation, and a token that opens their first session, once.
+    pub(crate) async fn person_create(
+        &self,
+        org: &str,
+        name: &str,
+        role: Role,
+        by: &str,
+        link: (&Secret, i64),
+    ) -> Result<String, ObjectError> {
+        let mut writing = self.writing().await?;
+        if !organization_known(&mut writing, org).await? {
+            return Err(ObjectError::missing("organization not found"));
+        }
+        let user = NewUser {
+            kind: Kind::Person,
+            name,
+            by,
+        };
+        let id = insert(&mut writing, None, &user).await?;
+        grants::insert(&mut writing, org, &id, role, &Scope::Organization, by).await?;
+        tokens::keep(&mut writing, link.0, &id, tokens::Kind::Link, by, link.1).await?;
+        writing.commit().await?;
+        Ok(id)
+    }
+
+    /// Sees to it that an organisation has a service user of this name whose token is this one, and who administers
+    /// it. Doing it again changes nothing; another token for the same name replaces the first.
+    pub(crate) async fn bootstrap(
+        &self,
+        org: &str,
+        name: &str,
+        secret: &Secret,
+        expires_us: i64,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let mut writing = self.writing().await?;
+        crate::store::objects::organizations::ensure(&mut writing, org).await?;
+        let there: Option<String> = sql::query(
+            "SELECT id FROM users WHERE org_id = $1 AND kind = 'service' AND name = $2 AND created_by = $3",
+        )
+        .bind(org)
+        .bind(name)
+        .bind(by)
+        .fetch_optional(&mut writing)
+        .await?;
+        let user = match there {
+            Some(user) => user,
+            None => {
+                let user = NewUser {
+                    kind: Kind::Service,
+                    name,
+                    by,
+                };
+                let id = insert(&mut writing, Some(org), &user).await?;
+                grants::insert(
+                    &mut writing,
+                    org,
+                    &id,
+                    Role::Admin,
+                    &Scope::Organization,
+                    by,
+                )
+                .await?;
+                id
+            }
+        };
+        let known: Option<i64> =
+            sql::query("SELECT 1 FROM tokens WHERE hash = $1 AND user_id = $2")
+                .bind(secret.hash())
+                .bind(&user)
+                .fetch_optional(&mut writing)
+                .await?;
+        if known.is_none() {
+            tokens::forget_all(&mut writing, &user, tokens::Kind::Service).await?;
+            tokens::keep(
+                &mut writing,
+                secret,
+                &user,
+                tokens::Kind::Service,
+                by,
+                expires_us,
+            )
+            .await?;
+        }
+        writing.commit().await
+    }
+
+    /// Whether anybody has ever logged in, or a program may.
+    pub(crate) async fn is_anybody_in(&self) -> Result<bool, StoreError> {
+        let mut reading = self.reading().await?;
+        let found: Option<i64> = sql::query(
+            "SELECT 1 FROM users WHERE kind = 'service' OR logged_in_us IS NOT NULL LIMIT 1",
+        )
+        .fetch_optional(&mut reading)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// Forgets the people that `by` made and who never logged in, with their links.
+    pub(crate) async fn forget_first_person(&self, by: &str) -> Result<(), StoreError> {
+        let mut writing = self.writing().await?;
+        sql::query(
+            "DELETE FROM users WHERE kind = 'person' AND created_by = $1 AND logged_in_us IS NULL",
+        )
+        .bind(by)
+        .execute(&mut writing)
+        .await?;
+        writing.commit().await
+    }
+}
