@@ -20,6 +20,7 @@ mod kills;
 mod layers;
 mod proxy;
 mod secrets;
+mod server;
 mod settle;
 mod shipped;
 mod shortcuts;

@@ -726,6 +726,22 @@ impl Client {
         done.expect("it has ended")
     }
 
+    /// What it has said until now, on both streams.
+    pub(crate) fn said(&self) -> String {
+        let read = |file: &tempfile::NamedTempFile| {
+            String::from_utf8_lossy(&fs::read(file.path()).unwrap_or_default()).into_owned()
+        };
+        format!("{}{}", read(&self.stdout), read(&self.stderr))
+    }
+
+    /// SIGTERM; it may still be going on afterwards.
+    pub(crate) fn terminate(&self) {
+        let child = self.child.as_ref().expect("it is going on");
+        let pid = i32::try_from(child.id()).expect("a process id");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         let mut child = self.child.take().expect("it is going on");

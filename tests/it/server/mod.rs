@@ -1,0 +1,157 @@
+//! The server as a process of its own, and clients that reach it over the network only.
+
+use std::path::PathBuf;
+
+use crate::support::{CATALOGUE, Client, Place, by_both_launchers, wait_until};
+
+/// A token as automation brings one along.
+pub(crate) const TOKEN: &str = "SU-bootstrap-token-of-the-tests-0123456789";
+/// The organisation that it administers.
+pub(crate) const ORG: &str = "acme";
+
+/// A server that is going on; killed when dropped.
+pub(crate) struct Server {
+    process: Client,
+    url: String,
+}
+
+impl Server {
+    /// Starts a server in the data directory of `place` on a free port, with an administrator, and waits until it serves.
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
+        place
+            .with_variable("WINDLASS_BOOTSTRAP_ORG", ORG)
+            .with_variable("WINDLASS_BOOTSTRAP_TOKEN", TOKEN);
+        let mut line = vec![
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--process-runner",
+            "true",
+        ];
+        line.extend(arguments);
+        let mut process = place.start(line);
+        let mut url = None;
+        wait_until("the server serves", || {
+            if let Some(done) = process.over() {
+                panic!("the server ended\n{done}");
+            }
+            url = served_at(&process.said());
+            url.is_some()
+        });
+        Self {
+            process,
+            url: url.expect("it serves"),
+        }
+    }
+
+    /// Where it is reached.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A machine with a client of this server: nothing of the server's directory, and a token.
+    pub(crate) fn client(&self, token: &str) -> Place {
+        let place = Place::without_engine();
+        place
+            .with_variable("WINDLASS_URL", &self.url)
+            .with_variable("WINDLASS_ORG", ORG)
+            .with_variable("WINDLASS_TOKEN", token);
+        place
+    }
+
+    /// Tells it to stop and waits for its end.
+    pub(crate) fn stop(self) -> crate::support::Done {
+        self.process.terminate();
+        self.process.wait()
+    }
+}
+
+/// The address in what the server said.
+fn served_at(said: &str) -> Option<String> {
+    let line = said
+        .lines()
+        .find(|line| line.starts_with("Windlass serves "))?;
+    line.split_whitespace().nth(2).map(str::to_owned)
+}
+
+by_both_launchers! {
+    commands_do_over_the_network_what_they_do_here
+}
+
+fn commands_do_over_the_network_what_they_do_here(place: &Place) {
+    let server = Server::start(place, &[]);
+    let client = server.client(TOKEN);
+    client.write("catalogue/all.yaml", CATALOGUE);
+    client.ok(["apply", "-f", "catalogue"]);
+    client.write(
+        "app.yaml",
+        "workloads: {web: {resources: {one: {type: note, params: {text: far}}}, outputs: {TEXT: \"${resources.one.outputs.text}\"}}}",
+    );
+    let runner = place.launcher().runner();
+    client.ok([
+        "deploy",
+        "shop",
+        "dev",
+        "app.yaml",
+        "--no-prompt",
+        "--runner",
+        runner,
+    ]);
+    let outputs = client.json(["get", "outputs", "shop", "dev", "-o", "json"]);
+    assert_eq!(outputs["web"]["TEXT"], "far");
+    let id = client.newest("dev");
+    let log = client.ok(["logs", &id]);
+    assert!(
+        log.stdout.contains("note"),
+        "the log is opened with the client's key\n{log}"
+    );
+    assert_eq!(
+        client.states(),
+        Vec::<PathBuf>::new(),
+        "the state lies with the server"
+    );
+
+    let done = server.stop();
+    assert_eq!(done.code, Some(0), "told to stop, it stops\n{done}");
+    assert!(
+        !format!("{}{}", done.stdout, done.stderr).contains(TOKEN),
+        "no token is in what the server says"
+    );
+    let gone = client.refused(["get", "projects"]);
+    gone.says(&["was not reached"]);
+}
+
+#[test]
+fn who_has_no_token_or_one_of_nobody_is_refused() {
+    let place = Place::without_engine();
+    let server = Server::start(&place, &[]);
+    for token in ["", "SU-of-nobody"] {
+        let client = server.client(token);
+        client
+            .refused(["get", "projects"])
+            .says(&["a token is needed"]);
+    }
+    let client = server.client(TOKEN);
+    client
+        .refused(["get", "projects", "--org", "default"])
+        .says(&["Forbidden"]);
+    client.ok(["get", "projects"]);
+    assert!(server.url().starts_with("http://127.0.0.1:"));
+}
+
+#[test]
+fn the_settings_in_effect_are_printed_with_their_sources() {
+    let place = Place::without_engine();
+    place.with_variable("WINDLASS_STOP_SECONDS", "3");
+    let done = place.ok(["serve", "--print-settings", "--listen", "127.0.0.1:9"]);
+    for line in [
+        "listen: 127.0.0.1:9 # flag",
+        "stop_seconds: 3 # WINDLASS_STOP_SECONDS",
+        "log_format: text # default",
+    ] {
+        assert!(done.stdout.contains(line), "{line}\n{done}");
+    }
+    place
+        .refused(["serve", "--dev", "--listen", "0.0.0.0:0"])
+        .says(&["only works on a loopback address"]);
+}
