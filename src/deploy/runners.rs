@@ -103,7 +103,9 @@ pub(super) async fn choose(
         },
     };
     // Found out now rather than when it is claimed.
-    launch(&runner)?;
+    if out_of_reach(&runner).is_none() {
+        launch(&runner)?;
+    }
     backend(&runner)?;
     state_place(&runner, store.instance())?;
     Ok(Chosen { runner, is_kept })
@@ -166,6 +168,18 @@ fn without_type(configuration: &Map<String, Value>) -> Value {
     let mut settings = configuration.clone();
     settings.shift_remove("type");
     Value::Object(settings)
+}
+
+/// Why a runner that is served from elsewhere cannot be reached, in v1's words; `None` for one of this host.
+///
+/// Such a deployment is accepted and fails when its turn comes, because an agent may come and go.
+pub(super) fn out_of_reach(runner: &RunnerOffer) -> Option<String> {
+    (kind(&runner.runner_configuration) == "kubernetes-agent").then(|| {
+        format!(
+            "kubernetes-agent runner \"{}\" not reachable, no agent is connected: kubernetes agent not reachable",
+            runner.id
+        )
+    })
 }
 
 /// How a runner is launched.

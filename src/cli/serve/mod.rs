@@ -7,6 +7,8 @@
 mod first;
 mod settings;
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +157,7 @@ fn log_to_stderr(format: LogFormat) {
     let filter = std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "windlass=info".to_owned());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let _ = match format {
         LogFormat::Text => log.try_init(),

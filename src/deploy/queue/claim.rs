@@ -93,6 +93,18 @@ impl Service {
             writing.commit().await?;
             return Ok(Looked::Gone);
         }
+        if let Some(message) = offer
+            .as_ref()
+            .and_then(|offer| runners::out_of_reach(&offer.runner))
+        {
+            let class = Some(FailureClass::RunnerUnreachable);
+            let uuid = row.env_uuid.clone();
+            self.end(&mut writing, row, Outcome::Failed, class, &message)
+                .await?;
+            self.advance_deletion(&mut writing, &uuid).await?;
+            writing.commit().await?;
+            return Ok(Looked::Gone);
+        }
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(Error::Store(error)) => return Err(Error::Store(error)),

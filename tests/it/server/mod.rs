@@ -155,3 +155,43 @@ fn the_settings_in_effect_are_printed_with_their_sources() {
         .refused(["serve", "--dev", "--listen", "0.0.0.0:0"])
         .says(&["only works on a loopback address"]);
 }
+
+#[test]
+fn a_deployment_to_an_agent_that_nobody_runs_is_taken_and_fails_in_v1s_words() {
+    let place = Place::without_engine();
+    let server = Server::start(&place, &[]);
+    let client = server.client(TOKEN);
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAc5dgCx4ano39JT0XgTsHnts3jej+5xl7ZAwSIrKpef0=\n-----END PUBLIC KEY-----\n";
+    let runner = serde_json::json!({
+        "runner_configuration": {"type": "kubernetes-agent", "key": key, "job": {"namespace": "n", "service_account": "s"}},
+        "state_storage_configuration": {"type": "kubernetes", "namespace": "n"},
+    });
+    client.ok(["create", "environment-type", "test"]);
+    client.ok(["create", "project", "shop"]);
+    client.ok([
+        "create",
+        "environment",
+        "shop",
+        "dev",
+        "--set",
+        "env_type_id=test",
+    ]);
+    client.ok(["create", "runner", "far", "--set-json", &runner.to_string()]);
+    client.ok([
+        "create",
+        "runner-rule",
+        "--set",
+        "runner_id=far",
+        "--no-prompt",
+    ]);
+    client.write("app.yaml", "workloads: {web: {outputs: {A: cat}}}");
+    let done = client.refused(["deploy", "shop", "dev", "app.yaml", "--no-prompt"]);
+    let record = client.deployment(&client.newest("dev"));
+    assert_eq!(record["status"], "failed", "{done}");
+    assert_eq!(record["windlass"]["failure_class"], "runner_unreachable");
+    let message = record["status_message"].as_str().expect("text");
+    assert!(
+        message.contains("kubernetes agent not reachable"),
+        "{message}"
+    );
+}
