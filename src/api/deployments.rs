@@ -2,53 +2,64 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::auth::Caller;
 use super::body::{Body, Fields, Problems, Text};
 use super::error::Refusal;
-use super::query::{Params, invalid, page};
+use super::query::{Paged, Params, invalid, page};
 use super::streams;
 use crate::deploy::{Created, Filter};
 use crate::store::objects::Listed;
-use crate::wire::Page;
 use crate::wire::deployments::{
-    ActiveNode, Deployment, DeploymentCreate, DeploymentGraph, Diff, EncryptedOutputs,
+    ActiveNode, Deployment, DeploymentCreate, DeploymentGraph, Diff, DryRun, EncryptedOutputs,
 };
+use crate::wire::words::{DeploymentStatus, ModeFilter};
+use crate::wire::{ErrorBody, Page};
 
 /// How long a request waits for the end of a deployment unless it says less: below what clients, and
 /// proxies between, have patience for.
 const WAIT: Duration = Duration::from_secs(25);
 
 /// The routes of deployments. v1's older names of two actions are answered as well.
-pub(crate) fn routes() -> Router<App> {
-    let one = "/deployments/{id}";
-    let action = |name: &str| format!("{one}/actions/{name}");
-    Router::new()
-        .route("/deployments", get(list).post(create))
-        .route("/last-deployments", get(last))
-        .route("/active-resources", get(active_resources))
-        .route(one, get(read))
-        .route(&action("wait-for-complete"), get(wait))
-        .route(&action("waitForComplete"), get(wait))
-        .route(&action("get-logs"), get(logs))
-        .route(&action("getLogs"), get(logs))
-        .route(&action("diff"), post(diff))
-        .route(&action("cancel"), post(cancel))
-        .route(&format!("{one}/encrypted-outputs"), get(outputs))
-        .route(&format!("{one}/tf"), get(tf))
-        .route(&format!("{one}/resources"), get(resources))
-        .route(&format!("{one}/graph"), get(graph))
-        .route(&format!("{one}/events"), get(streams::events))
-        .route(&format!("{one}/streams/{{stream}}"), get(streams::sealed))
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(last))
+        .routes(routes!(active_resources))
+        .routes(routes!(read))
+        .routes(routes!(wait))
+        .routes(routes!(wait_by_its_old_name))
+        .routes(routes!(logs))
+        .routes(routes!(logs_by_its_old_name))
+        .routes(routes!(diff))
+        .routes(routes!(cancel))
+        .routes(routes!(outputs))
+        .routes(routes!(tf))
+        .routes(routes!(resources))
+        .routes(routes!(graph))
+        .routes(routes!(streams::events))
+        .routes(routes!(streams::sealed))
 }
 
-/// `POST /orgs/{org}/deployments`.
+/// Asks for a deployment, or with `is_dry_run` what it would change.
+#[utoipa::path(
+    post,
+    path = "/deployments",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request is the same deployment, for a day")),
+    request_body = DeploymentCreate,
+    responses(
+        (status = 201, body = Deployment, description = "Accepted"),
+        (status = 200, body = DryRun, description = "What it would change"),
+        (status = 409, body = ErrorBody, description = "The environment is not there, is busy or is being deleted, or nothing can serve it"),
+    )
+)]
 async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -92,7 +103,15 @@ fn asked(mut fields: Fields) -> Result<DeploymentCreate, Refusal> {
     Ok(body)
 }
 
-/// `GET /orgs/{org}/deployments`.
+/// Lists deployments, newest first.
+#[utoipa::path(
+    get,
+    path = "/deployments",
+    params(Paged, ("project_id" = Option<String>, Query, description = "Only of this project"), ("env_id" = Option<String>, Query, description = "Only of this environment; needs `project_id`"), ("by_mode" = Option<Vec<ModeFilter>>, Query, description = "Only of these modes"), ("by_status" = Option<Vec<DeploymentStatus>>, Query, description = "Only with these statuses")),
+    responses(
+        (status = 200, body = Page<Deployment>, description = "Deployments, without `manifest` and `runner_id`"),
+    )
+)]
 async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -104,7 +123,15 @@ async fn list(
     Ok(page(Listed { items, next }, |item| item))
 }
 
-/// `GET /orgs/{org}/last-deployments`.
+/// Lists the last deployment of each environment.
+#[utoipa::path(
+    get,
+    path = "/last-deployments",
+    params(Paged, ("project_id" = Option<String>, Query, description = "Only of this project"), ("env_id" = Option<String>, Query, description = "Only of this environment; needs `project_id`"), ("state_change_only" = Option<bool>, Query, description = "Leave plans out")),
+    responses(
+        (status = 200, body = Page<Deployment>, description = "Deployments, without `manifest` and `runner_id`"),
+    )
+)]
 async fn last(
     State(app): State<App>,
     caller: Caller,
@@ -139,7 +166,14 @@ async fn organization(app: &App, org: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `GET /orgs/{org}/deployments/{id}`.
+/// Reads a deployment.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}",
+    responses(
+        (status = 200, body = Deployment, description = "The deployment"),
+    )
+)]
 async fn read(
     State(app): State<App>,
     _caller: Caller,
@@ -148,7 +182,16 @@ async fn read(
     Ok(Json(app.service.get(&org, &id).await?))
 }
 
-/// `GET /orgs/{org}/deployments/{id}/actions/wait-for-complete`.
+/// Waits until a deployment has ended, at most 25 seconds.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/actions/wait-for-complete",
+    params(("timeout_in_seconds" = Option<i64>, Query, minimum = 2, description = "Wait no longer than this")),
+    responses(
+        (status = 200, body = Deployment, description = "It has ended"),
+        (status = 408, body = ErrorBody, description = "It has not ended yet"),
+    )
+)]
 async fn wait(
     State(app): State<App>,
     _caller: Caller,
@@ -170,7 +213,34 @@ async fn wait(
     Ok(Json(ended))
 }
 
-/// `GET /orgs/{org}/deployments/{id}/actions/get-logs`: sealed, as an age file. Never opened here.
+/// Waits, by the name that older clients know.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/actions/waitForComplete",
+    params(("timeout_in_seconds" = Option<i64>, Query, minimum = 2, description = "Wait no longer than this")),
+    responses(
+        (status = 200, body = Deployment, description = "It has ended"),
+        (status = 408, body = ErrorBody, description = "It has not ended yet"),
+    )
+)]
+async fn wait_by_its_old_name(
+    app: State<App>,
+    caller: Caller,
+    of: Path<(String, String)>,
+    params: Params,
+) -> Result<Json<Deployment>, Refusal> {
+    wait(app, caller, of, params).await
+}
+
+/// Reads the sealed log of a deployment as an age file. It is never opened here.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/actions/get-logs",
+    params(("DecryptKey" = Option<String>, Header, deprecated, description = "Refused on every route: a private key never leaves its owner")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "text/plain", description = "An age file"),
+    )
+)]
 async fn logs(
     State(app): State<App>,
     _caller: Caller,
@@ -187,7 +257,30 @@ async fn logs(
     Ok((headers, sealed).into_response())
 }
 
-/// `GET /orgs/{org}/deployments/{id}/encrypted-outputs`.
+/// Reads the sealed log, by the name that older clients know.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/actions/getLogs",
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "text/plain", description = "An age file"),
+    )
+)]
+async fn logs_by_its_old_name(
+    app: State<App>,
+    caller: Caller,
+    of: Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    logs(app, caller, of).await
+}
+
+/// Reads the sealed outputs of a deployment.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/encrypted-outputs",
+    responses(
+        (status = 200, body = EncryptedOutputs, description = "An age file"),
+    )
+)]
 async fn outputs(
     State(app): State<App>,
     _caller: Caller,
@@ -196,7 +289,14 @@ async fn outputs(
     Ok(Json(app.service.outputs_age(&org, &id).await?))
 }
 
-/// `GET /orgs/{org}/deployments/{id}/tf`.
+/// Reads the program of a deployment.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/tf",
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "`main.tf`"),
+    )
+)]
 async fn tf(
     State(app): State<App>,
     _caller: Caller,
@@ -206,7 +306,15 @@ async fn tf(
     Ok(([(header::CONTENT_TYPE, "text/plain")], text).into_response())
 }
 
-/// `POST /orgs/{org}/deployments/{id}/actions/diff`.
+/// Compares the graphs of two deployments.
+#[utoipa::path(
+    post,
+    path = "/deployments/{id}/actions/diff",
+    params(("fromDeploymentId" = Option<String>, Query, format = Uuid, description = "The older one; else the one before")),
+    responses(
+        (status = 200, body = Diff, description = "What changed"),
+    )
+)]
 async fn diff(
     State(app): State<App>,
     caller: Caller,
@@ -220,7 +328,15 @@ async fn diff(
     Ok(Json(app.service.diff(&org, &id, from).await?))
 }
 
-/// `POST /orgs/{org}/deployments/{id}/actions/cancel`.
+/// Stops a deployment.
+#[utoipa::path(
+    post,
+    path = "/deployments/{id}/actions/cancel",
+    responses(
+        (status = 202, description = "Told to stop"),
+        (status = 409, body = ErrorBody, description = "It has ended already"),
+    )
+)]
 async fn cancel(
     State(app): State<App>,
     _caller: Caller,
@@ -230,7 +346,14 @@ async fn cancel(
     Ok(StatusCode::ACCEPTED)
 }
 
-/// `GET /orgs/{org}/deployments/{id}/resources`.
+/// Lists the resources of a deployment.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/resources",
+    responses(
+        (status = 200, body = Page<ActiveNode>, description = "Resources"),
+    )
+)]
 async fn resources(
     State(app): State<App>,
     _caller: Caller,
@@ -239,7 +362,14 @@ async fn resources(
     Ok(whole(app.service.resources(&org, &id).await?))
 }
 
-/// `GET /orgs/{org}/deployments/{id}/graph`.
+/// Reads the resource graph of a deployment, and what it changed.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/graph",
+    responses(
+        (status = 200, body = DeploymentGraph, description = "The graph"),
+    )
+)]
 async fn graph(
     State(app): State<App>,
     _caller: Caller,
@@ -248,7 +378,15 @@ async fn graph(
     Ok(Json(app.service.graph(&org, &id).await?))
 }
 
-/// `GET /orgs/{org}/active-resources`.
+/// Lists the resources of an environment.
+#[utoipa::path(
+    get,
+    path = "/active-resources",
+    params(("project_id" = String, Query, description = "The project"), ("env_id" = String, Query, description = "The environment")),
+    responses(
+        (status = 200, body = Page<ActiveNode>, description = "Resources"),
+    )
+)]
 async fn active_resources(
     State(app): State<App>,
     caller: Caller,

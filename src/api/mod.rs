@@ -9,6 +9,7 @@
 mod auth;
 mod body;
 mod deployments;
+mod document;
 mod error;
 pub(crate) mod listen;
 mod module_sources;
@@ -20,10 +21,11 @@ mod streams;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub(crate) use self::auth::Identification;
 use self::error::Refusal;
@@ -67,10 +69,8 @@ impl Default for Settings {
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/alive", get(async || "OK"))
-        .route("/health", get(health))
-        .nest("/orgs/{org}", of_organization())
+    let (router, _) = routes().split_for_parts();
+    router
         .route_layer(from_fn_with_state(app.clone(), auth::admit))
         .fallback(unknown)
         .layer(map_response(error::as_json))
@@ -78,9 +78,19 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-fn of_organization() -> Router<App> {
-    Router::new()
-        .route("/", get(organizations::get))
+/// All routes with their entries in the document. A route is added with its entry or not at all: the methods that
+/// add bare routes are refused by the linter here.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(alive))
+        .routes(routes!(health))
+        .routes(routes!(document::openapi))
+        .nest("/orgs/{org}", of_organization())
+}
+
+fn of_organization() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(organizations::get))
         .merge(
             projects_and_environments()
                 .merge(catalogue())
@@ -89,117 +99,58 @@ fn of_organization() -> Router<App> {
         .merge(deployments::routes())
 }
 
-fn projects_and_environments() -> Router<App> {
+fn projects_and_environments() -> OpenApiRouter<App> {
     use environment_types as types;
-    let environment = "/projects/{project}/envs/{env}";
-    Router::new()
-        .route("/env-types", get(types::list).post(types::create))
-        .route(
-            "/env-types/{id}",
-            get(types::get).patch(types::update).delete(types::delete),
-        )
-        .route("/projects", get(projects::list).post(projects::create))
-        .route(
-            "/projects/{project}",
-            get(projects::get)
-                .patch(projects::update)
-                .delete(projects::delete),
-        )
-        .route("/envs", get(environments::list_all))
-        .route(
-            "/projects/{project}/envs",
-            get(environments::list).post(environments::create),
-        )
-        .route(
-            environment,
-            get(environments::get)
-                .patch(environments::update)
-                .delete(environments::delete),
-        )
-        .route(
-            &format!("{environment}/actions/refresh_runner"),
-            post(environments::refresh_runner),
-        )
-        .route(&format!("{environment}/state"), get(states::get))
-        .route(
-            &format!("{environment}/state/actions/import"),
-            post(states::import),
-        )
-        .route(
-            &format!("{environment}/state/actions/dismiss"),
-            post(states::dismiss),
-        )
-        .route(
-            &format!("{environment}/available-resource-types"),
-            get(available::list),
-        )
+    OpenApiRouter::new()
+        .routes(routes!(types::list, types::create))
+        .routes(routes!(types::get, types::update, types::delete))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::get, projects::update, projects::delete))
+        .routes(routes!(environments::list_all))
+        .routes(routes!(environments::list, environments::create))
+        .routes(routes!(
+            environments::get,
+            environments::update,
+            environments::delete
+        ))
+        .routes(routes!(environments::refresh_runner))
+        .routes(routes!(states::get))
+        .routes(routes!(states::import))
+        .routes(routes!(states::dismiss))
+        .routes(routes!(available::list))
 }
 
-fn catalogue() -> Router<App> {
-    Router::new()
-        .route(
-            "/resource-types",
-            get(resource_types::list).post(resource_types::create),
-        )
-        .route(
-            "/resource-types/{id}",
-            get(resource_types::get)
-                .patch(resource_types::update)
-                .delete(resource_types::delete),
-        )
-        .route(
-            "/module-providers",
-            get(providers::list).post(providers::create),
-        )
-        .route(
-            "/module-providers/{type}/{id}",
-            get(providers::get)
-                .patch(providers::update)
-                .delete(providers::delete),
-        )
-        .route("/modules", get(modules::list).post(modules::create))
-        .route(
-            "/modules/{id}",
-            get(modules::get)
-                .patch(modules::update)
-                .delete(modules::delete),
-        )
-        .route("/modules/{id}/versions", get(modules::versions))
-        .route("/modules/{id}/versions/{version}", get(modules::version))
-        .route("/module-sources/{digest}", put(module_sources::put))
-        .route(
-            "/module-rules",
-            get(module_rules::list).post(module_rules::create),
-        )
-        .route(
-            "/module-rules/{id}",
-            get(module_rules::get).delete(module_rules::delete),
-        )
-        .route("/runners", get(runners::list).post(runners::create))
-        .route(
-            "/runners/{id}",
-            get(runners::get)
-                .patch(runners::update)
-                .delete(runners::delete),
-        )
-        .route(
-            "/runner-rules",
-            get(runner_rules::list).post(runner_rules::create),
-        )
-        .route(
-            "/runner-rules/{id}",
-            get(runner_rules::get).delete(runner_rules::delete),
-        )
-        .route(
-            "/metadata-keys",
-            get(metadata_keys::list).post(metadata_keys::create),
-        )
-        .route(
-            "/metadata-keys/{name}",
-            get(metadata_keys::get)
-                .patch(metadata_keys::update)
-                .delete(metadata_keys::delete),
-        )
+fn catalogue() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(resource_types::list, resource_types::create))
+        .routes(routes!(
+            resource_types::get,
+            resource_types::update,
+            resource_types::delete
+        ))
+        .routes(routes!(providers::list, providers::create))
+        .routes(routes!(
+            providers::get,
+            providers::update,
+            providers::delete
+        ))
+        .routes(routes!(modules::list, modules::create))
+        .routes(routes!(modules::get, modules::update, modules::delete))
+        .routes(routes!(modules::versions))
+        .routes(routes!(modules::version))
+        .routes(routes!(module_sources::put))
+        .routes(routes!(module_rules::list, module_rules::create))
+        .routes(routes!(module_rules::get, module_rules::delete))
+        .routes(routes!(runners::list, runners::create))
+        .routes(routes!(runners::get, runners::update, runners::delete))
+        .routes(routes!(runner_rules::list, runner_rules::create))
+        .routes(routes!(runner_rules::get, runner_rules::delete))
+        .routes(routes!(metadata_keys::list, metadata_keys::create))
+        .routes(routes!(
+            metadata_keys::get,
+            metadata_keys::update,
+            metadata_keys::delete
+        ))
 }
 
 /// For tests and tools inside this repository: the router over the store in a directory.
@@ -216,6 +167,22 @@ pub async fn over(data_dir: &std::path::Path) -> Result<Router, String> {
     }))
 }
 
+/// Says that it serves.
+#[utoipa::path(
+    get,
+    path = "/alive",
+    responses((status = 200, body = String, content_type = "text/plain", description = "`OK`"))
+)]
+async fn alive() -> &'static str {
+    "OK"
+}
+
+/// Says what serves.
+#[utoipa::path(
+    get,
+    path = "/health",
+    responses((status = 200, body = BTreeMap<String, String>, description = "`app`, `version` and `status`"))
+)]
 async fn health() -> Json<serde_json::Value> {
     Json(json!({"app": "windlass", "version": env!("CARGO_PKG_VERSION"), "status": "OK"}))
 }

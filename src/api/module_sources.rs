@@ -8,7 +8,15 @@ use super::auth::Caller;
 use super::body::bytes;
 use super::error::Refusal;
 
-/// `PUT /orgs/{org}/module-sources/{digest}`: a tar of one directory. The digest is computed again here.
+/// Uploads module code: a tar of one directory. The digest is computed again.
+#[utoipa::path(
+    put,
+    path = "/module-sources/{digest}",
+    request_body(content = Vec<u8>, content_type = "application/x-tar"),
+    responses(
+        (status = 201, description = "Kept"),
+    )
+)]
 pub(crate) async fn put(
     State(app): State<App>,
     _caller: Caller,

@@ -8,6 +8,9 @@ use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::error::{Problem, Refusal};
 use crate::store::objects::{Listed, Paging};
@@ -15,6 +18,34 @@ use crate::wire::Page;
 
 /// Items on a page when nobody says how many.
 const PER_PAGE: usize = 100;
+
+/// What every list takes, for the document of the API; [`Params::paging`] reads it.
+pub(crate) struct Paged;
+
+impl IntoParams for Paged {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let named = |name, schema: ObjectBuilder, description| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .description(Some(description))
+                .schema(Some(schema))
+                .build()
+        };
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        vec![
+            named(
+                "per_page",
+                number,
+                "Items on a page; 100 where nothing is said, at least 1",
+            ),
+            named("page", text, "The `next_page_token` of the page before"),
+        ]
+    }
+}
 
 /// The query of a request.
 pub(crate) struct Params(Vec<(String, String)>);

@@ -10,10 +10,18 @@ use super::auth::Caller;
 use super::body::{Body, Fields, Problems, Text};
 use super::error::Refusal;
 use crate::deploy::Settle;
+use crate::wire::ErrorBody;
 use crate::wire::deployments::Deployment;
 use crate::wire::state::{StateSettle, StateView};
 
-/// `GET /orgs/{org}/projects/{project}/envs/{env}/state`.
+/// Reads where the state of an environment is and what killed runs left open.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}/envs/{env}/state",
+    responses(
+        (status = 200, body = StateView, description = "The state"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -22,7 +30,16 @@ pub(crate) async fn get(
     Ok(Json(app.service.state(&org, &project, &env).await?))
 }
 
-/// `POST …/state/actions/import`: 201 with the run.
+/// Takes into the state what a killed run made.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/actions/import",
+    request_body = StateSettle,
+    responses(
+        (status = 201, body = Deployment, description = "The run"),
+        (status = 409, body = ErrorBody, description = "Nothing is open, or a deployment is executing"),
+    )
+)]
 pub(crate) async fn import(
     State(app): State<App>,
     caller: Caller,
@@ -32,7 +49,16 @@ pub(crate) async fn import(
     settle(&app, &caller, of, body, Settle::Import).await
 }
 
-/// `POST …/state/actions/dismiss`: 201 with the run.
+/// Forgets what a killed run may have made.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/actions/dismiss",
+    request_body = StateSettle,
+    responses(
+        (status = 201, body = Deployment, description = "The run"),
+        (status = 409, body = ErrorBody, description = "Nothing is open, or a deployment is executing"),
+    )
+)]
 pub(crate) async fn dismiss(
     State(app): State<App>,
     caller: Caller,

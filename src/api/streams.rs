@@ -18,9 +18,15 @@ use crate::wire::deployments::{DeploymentEvent, SealedStream, StreamName, What};
 /// How long a quiet stream stays without a sign of life.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// `GET /orgs/{org}/deployments/{id}/events?after=N`: what happened after a position, until the end.
-///
-/// A client that lost the connection sends `Last-Event-ID` and misses nothing.
+/// Follows a deployment: server-sent events until its end. A client that lost the connection sends `Last-Event-ID` and misses nothing.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/events",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "The last position that the client has"), ("after" = Option<i64>, Query, description = "The same, as a parameter")),
+    responses(
+        (status = 200, body = DeploymentEvent, content_type = "text/event-stream", description = "Events; each one's data is this"),
+    )
+)]
 pub(crate) async fn events(
     State(app): State<App>,
     _caller: Caller,
@@ -119,7 +125,15 @@ impl Follow {
     }
 }
 
-/// `GET /orgs/{org}/deployments/{id}/streams/{logs|outputs}?attempt=&after=`.
+/// Reads a sealed stream of a deployment as it was made.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/streams/{stream}",
+    params(("attempt" = Option<u32>, Query, description = "Of this attempt; else the newest that has frames"), ("after" = Option<u64>, Query, description = "Only frames after this one")),
+    responses(
+        (status = 200, body = SealedStream, description = "Frames"),
+    )
+)]
 pub(crate) async fn sealed(
     State(app): State<App>,
     _caller: Caller,

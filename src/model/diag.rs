@@ -1,9 +1,10 @@
 //! What we tell a user about a document: the problem, its place, what is available, what to do.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {
     /// The request is refused.
@@ -13,7 +14,7 @@ pub(crate) enum Severity {
 }
 
 /// Which document a [`Place`] points into.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(crate) enum Document {
     /// The deployment manifest of the request (after merge and set).
@@ -40,7 +41,7 @@ pub(crate) enum Document {
 }
 
 /// A point in a document.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Place {
     /// The document.
     pub(crate) document: Document,
@@ -76,7 +77,7 @@ impl Place {
 }
 
 /// One problem, told to the person who can fix it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Diagnostic {
     /// Error or warning.
     pub(crate) severity: Severity,

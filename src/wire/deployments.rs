@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::shapes::DeploymentManifest;
+use super::words::{ChangeKind, CreateMode, DeploymentMode, DeploymentStatus, LogLevel};
 use crate::manifest::edit::Operation;
 use crate::model::{
     Diagnostic, ResourceKey,
@@ -12,34 +15,40 @@ use crate::model::{
 };
 
 /// `POST /orgs/{o}/deployments`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeploymentCreate {
     pub(crate) project_id: String,
     pub(crate) env_id: String,
     /// `deploy`, `plan_only` or `rollback`.
+    #[schema(value_type = CreateMode)]
     pub(crate) mode: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) plan_only: Option<bool>,
     /// The whole manifest; absent for rollback, and where `windlass.operations` make it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeploymentManifest>)]
     pub(crate) manifest: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
     pub(crate) rollback_to_deployment_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, pattern = "^age[a-z0-9]+$")]
     pub(crate) encrypted_outputs_recipient: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, pattern = "^age[a-z0-9]+$")]
     pub(crate) encrypted_logs_recipient: Option<String>,
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub(crate) is_dry_run: bool,
     /// `debug`, `info` (default), `warn` or `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LogLevel>)]
     pub(crate) runner_log_level: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<DeploymentCreateExtras>,
 }
 
 /// What our own client asks for beside v1.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeploymentCreateExtras {
     /// What to do while another deployment holds the environment; v1's answer is `refuse`.
@@ -66,7 +75,7 @@ pub(crate) struct DeploymentCreateExtras {
 }
 
 /// What to do while another deployment holds the environment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnBusy {
     /// 409.
@@ -77,7 +86,7 @@ pub(crate) enum OnBusy {
 }
 
 /// What operations start from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Base {
     /// The empty manifest.
@@ -92,7 +101,7 @@ pub(crate) enum Base {
 }
 
 /// One reader of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecipientSpec {
     /// `age1…`.
@@ -103,7 +112,7 @@ pub(crate) struct RecipientSpec {
 }
 
 /// Counts of a deployment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Metrics {
     pub(crate) num_workloads: u64,
     pub(crate) num_resource_nodes: u64,
@@ -118,26 +127,33 @@ pub(crate) struct Metrics {
 }
 
 /// A deployment; in lists `manifest` and `runner_id` are absent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Deployment {
     pub(crate) org_id: String,
     pub(crate) project_id: String,
     pub(crate) env_id: String,
+    #[schema(format = Uuid)]
     pub(crate) id: String,
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
+    #[schema(format = Uuid)]
     pub(crate) created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub(crate) completed_at: Option<String>,
     /// `deploy`, `rollback`, `destroy`, and ours: `state_import`, `state_dismiss`.
+    #[schema(value_type = DeploymentMode)]
     pub(crate) mode: String,
     pub(crate) plan_only: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rollback_to_deployment_id: Option<String>,
     /// `executing`, `succeeded` or `failed`.
+    #[schema(value_type = DeploymentStatus)]
     pub(crate) status: String,
     pub(crate) status_message: String,
     pub(crate) metrics: Metrics,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeploymentManifest>)]
     pub(crate) manifest: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) runner_id: Option<String>,
@@ -146,7 +162,7 @@ pub(crate) struct Deployment {
 }
 
 /// The truth beside v1's status.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeploymentExtras {
     pub(crate) phase: Step,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,7 +203,7 @@ pub(crate) struct DeploymentExtras {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Progress {
     /// Changes finished.
     pub(crate) done: u64,
@@ -196,12 +212,13 @@ pub(crate) struct Progress {
 }
 
 /// What is in clear about one diagnostic of the engine: never its words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RunDiagnostic {
     /// `error` or `warning`.
     pub(crate) severity: String,
     /// The resource it concerns, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub(crate) resource: Option<ResourceKey>,
     /// Module and version of that resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,7 +244,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// Facts about a run that has ended; nothing secret.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RunRecord {
     /// `opentofu` or `terraform`.
     pub(crate) engine: String,
@@ -257,7 +274,7 @@ pub(crate) struct RunRecord {
 }
 
 /// The answer to a dry run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DryRun {
     pub(crate) runner_id: String,
     pub(crate) diff: Diff,
@@ -266,11 +283,12 @@ pub(crate) struct DryRun {
 }
 
 /// What our client shows of a dry run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DryRunExtras {
     /// The whole graph.
     pub(crate) graph: Graph,
     /// The manifest after all operations.
+    #[schema(value_type = DeploymentManifest)]
     pub(crate) manifest: Value,
     /// Warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -278,7 +296,7 @@ pub(crate) struct DryRunExtras {
 }
 
 /// What changes between two graphs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Diff {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from_deployment_id: Option<String>,
@@ -291,7 +309,7 @@ pub(crate) struct Diff {
 }
 
 /// One changed node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Change {
     /// Node hash.
     pub(crate) id: String,
@@ -299,21 +317,23 @@ pub(crate) struct Change {
     pub(crate) resource: String,
     /// `added`, `removed`, `module_changed` or `params_changed`.
     #[serde(rename = "type")]
+    #[schema(value_type = ChangeKind)]
     pub(crate) kind: String,
     pub(crate) summary: String,
 }
 
 /// A resource graph as people and pages see it; sorted by key.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<GraphNode>,
 }
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GraphNode {
     /// Node hash.
     pub(crate) id: String,
+    #[schema(value_type = String)]
     pub(crate) key: ResourceKey,
     /// Absent for workloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -343,7 +363,7 @@ pub(crate) struct GraphNode {
 }
 
 /// Why a module was chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Choice {
     /// The rule that won.
     pub(crate) rule_id: String,
@@ -355,7 +375,7 @@ pub(crate) struct Choice {
 }
 
 /// A node of `active-resources` and of `deployments/{id}/resources`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ActiveNode {
     pub(crate) id: String,
     pub(crate) project_id: String,
@@ -363,6 +383,7 @@ pub(crate) struct ActiveNode {
     pub(crate) resource_type: String,
     pub(crate) resource_class: String,
     pub(crate) resource_id: String,
+    #[schema(format = Uuid)]
     pub(crate) deployment_id: String,
     pub(crate) module_id: String,
     pub(crate) module_version: String,
@@ -371,14 +392,16 @@ pub(crate) struct ActiveNode {
 }
 
 /// `GET …/encrypted-outputs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EncryptedOutputs {
     /// Standard padded base64 of an age file.
     pub(crate) raw: String,
 }
 
 /// The name of a sealed stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StreamName {
     /// What the engine prints; the human plan is part of it.
@@ -398,7 +421,7 @@ impl StreamName {
 }
 
 /// `GET …/deployments/{id}/streams/{stream}?attempt=&after=`: sealed bytes as they were made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SealedStream {
     /// The attempt these frames belong to (the newest one that has frames, unless asked for).
     pub(crate) attempt: u32,
@@ -416,16 +439,17 @@ pub(crate) struct SealedStream {
 }
 
 /// One event of `GET …/deployments/{id}/events` (server-sent events; the id is the position).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeploymentEvent {
     /// Position in the feed of all events, rising.
     pub(crate) position: i64,
+    #[schema(format = DateTime)]
     pub(crate) at: String,
     pub(crate) what: What,
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum What {
     /// The deployment is in this step now.
@@ -452,7 +476,7 @@ pub(crate) enum What {
 }
 
 /// What happens to one resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ResourceEvent {
     /// Address of the engine, for example `module.x.terraform_data.this[0]`.
     pub(crate) address: String,
@@ -463,7 +487,7 @@ pub(crate) struct ResourceEvent {
 }
 
 /// `GET …/deployments/{id}/graph`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeploymentGraph {
     pub(crate) graph: Graph,
     pub(crate) diff: Diff,

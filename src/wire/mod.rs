@@ -7,14 +7,17 @@
 pub(crate) mod deployments;
 pub(crate) mod objects;
 pub(crate) mod runners;
+pub(crate) mod shapes;
 pub(crate) mod state;
+pub(crate) mod words;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::Diagnostic;
 
 /// One page of a list. Times are RFC 3339, UTC, microseconds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Page<T> {
     /// Always there, also when empty.
     pub(crate) items: Vec<T>,
@@ -24,7 +27,7 @@ pub(crate) struct Page<T> {
 }
 
 /// The body of every answer that is not a success.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// `HTTP-<status>` or a code such as `MOD-001`.
     pub(crate) error: String,
@@ -36,7 +39,7 @@ pub(crate) struct ErrorBody {
 }
 
 /// What an error body carries beside its message.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ErrorDetails {
     /// All problems at once, with JSON pointers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,7 +53,7 @@ pub(crate) struct ErrorDetails {
 }
 
 /// A permission that the caller lacks.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FailedCheck {
     /// `read`, `write` or `manage`.
     pub(crate) permission: String,

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::objects::ObjectExtras;
+use super::shapes::{RunnerConfiguration, StateStorageConfiguration};
+use super::words::Engine;
 
 /// The reserved runner that is always there: the local Docker daemon.
 pub(crate) const LOCAL: &str = "local";
@@ -14,22 +17,26 @@ pub(crate) const LOCAL: &str = "local";
 pub(crate) const PROCESS: &str = "process";
 
 /// A runner; in lists both configurations are reduced to their `type`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Runner {
     pub(crate) id: String,
     pub(crate) org_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    #[schema(value_type = RunnerConfiguration)]
     pub(crate) runner_configuration: Map<String, Value>,
+    #[schema(value_type = StateStorageConfiguration)]
     pub(crate) state_storage_configuration: Map<String, Value>,
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
+    #[schema(format = DateTime)]
     pub(crate) updated_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ObjectExtras>,
 }
 
 /// `runner_configuration` of type `docker`, without its `type`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DockerConfiguration {
     /// Image reference; absent: the default image, built on first use.
@@ -37,6 +44,7 @@ pub(crate) struct DockerConfiguration {
     pub(crate) image: Option<String>,
     /// `opentofu` or `terraform`; absent: what is installed, OpenTofu first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Engine>)]
     pub(crate) engine: Option<String>,
     /// `bridge` (default), `none`, `host` or the name of a Docker network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +54,7 @@ pub(crate) struct DockerConfiguration {
     pub(crate) memory_bytes: Option<i64>,
     /// CPU limit; default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
     pub(crate) cpus: Option<CpuCount>,
     /// Process limit; default 512.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +64,7 @@ pub(crate) struct DockerConfiguration {
     pub(crate) mounts: BTreeMap<String, String>,
     /// What the engine's environment holds beside the fixed few.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub(crate) environment: BTreeMap<String, EnvironmentValue>,
     /// How long a started container waits for the next deployment; 0 switches standby off; default 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +75,7 @@ pub(crate) struct DockerConfiguration {
 }
 
 /// What a run saves itself, each with a switch. All of them are on where nothing is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shortcuts {
     /// What `init` would leave is prepared without it.
@@ -155,14 +165,16 @@ impl<'de> Deserialize<'de> for CpuCount {
 }
 
 /// `runner_configuration` of type `process`, without its `type`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProcessConfiguration {
     /// See [`DockerConfiguration::engine`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Engine>)]
     pub(crate) engine: Option<String>,
     /// See [`DockerConfiguration::environment`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub(crate) environment: BTreeMap<String, EnvironmentValue>,
     /// See [`DockerConfiguration::shortcuts`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,7 +226,7 @@ impl<'de> Deserialize<'de> for EnvironmentValue {
 }
 
 /// `POST /orgs/{o}/runner-rules`; an empty text is the same as an absent one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunnerRuleCreate {
     pub(crate) runner_id: String,
@@ -227,13 +239,15 @@ pub(crate) struct RunnerRuleCreate {
 }
 
 /// A rule that picks a runner; unset scopes are `""`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RunnerRule {
+    #[schema(format = Uuid)]
     pub(crate) id: String,
     pub(crate) org_id: String,
     pub(crate) runner_id: String,
     pub(crate) project_id: String,
     pub(crate) env_type_id: String,
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ObjectExtras>,

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::deployments::RecipientSpec;
 
@@ -12,7 +13,7 @@ use super::deployments::RecipientSpec;
 const TOLD: usize = 20;
 
 /// What killed runs left open in an environment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Open {
     /// These exist, and the state does not hold them.
     #[serde(default)]
@@ -65,7 +66,7 @@ impl Open {
 }
 
 /// `GET …/envs/{env}/state`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StateView {
     /// Type of the state storage; absent before the first apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +83,7 @@ pub(crate) struct StateView {
 }
 
 /// `POST …/envs/{env}/state/actions/import` and `…/dismiss`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StateSettle {
     /// Which; empty for all that can be imported. Never empty for a dismissal.
     #[serde(default)]

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use self::need::{Need, need};
+pub(crate) use self::need::{Need, need};
 use super::App;
 use super::error::Refusal;
 use crate::model::access::{Access, Level};

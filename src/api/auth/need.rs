@@ -40,7 +40,11 @@ impl Need {
 }
 
 /// Routes that ask nobody who they are, by method and pattern.
-pub(crate) const OPEN: &[(&str, &str)] = &[("GET", "/alive"), ("GET", "/health")];
+pub(crate) const OPEN: &[(&str, &str)] = &[
+    ("GET", "/alive"),
+    ("GET", "/health"),
+    ("GET", "/openapi.json"),
+];
 
 /// What a route needs. Whatever is not named here is the platform team's: reading it takes any grant in the
 /// organisation, changing it the whole of it.

@@ -8,13 +8,21 @@ use axum::extract::{Path, State};
 use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::store::objects::catalogue::CatalogueSlice;
 use crate::store::objects::{Listed, Paging};
 use crate::wire::Page;
 use crate::wire::objects::{AvailableOption, AvailableResourceType, ModuleRule};
 
-/// `GET /orgs/{org}/projects/{project}/envs/{env}/available-resource-types`.
+/// Lists the resource types that an environment offers.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}/envs/{env}/available-resource-types",
+    params(Paged, ("type_id" = Option<String>, Query, description = "Only this type"), ("include_non_developer_accessible" = Option<bool>, Query, description = "Also types that are not for developers")),
+    responses(
+        (status = 200, body = Page<AvailableResourceType>, description = "Types"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,

@@ -8,14 +8,22 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, Fields, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::seal::key::Recipient;
-use crate::wire::Page;
 use crate::wire::objects::{
     EnvironmentType, EnvironmentTypeCreate, EnvironmentTypeExtras, EnvironmentTypeUpdate,
 };
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/env-types`.
+/// Lists environment types.
+#[utoipa::path(
+    get,
+    path = "/env-types",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<EnvironmentType>, description = "Environment types"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -29,7 +37,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/env-types`.
+/// Makes an environment type.
+#[utoipa::path(
+    post,
+    path = "/env-types",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = EnvironmentTypeCreate,
+    responses(
+        (status = 201, body = EnvironmentType, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already, or the organisation is not"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -51,7 +70,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/env-types/{id}`.
+/// Reads an environment type.
+#[utoipa::path(
+    get,
+    path = "/env-types/{id}",
+    responses(
+        (status = 200, body = EnvironmentType, description = "An environment type"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -60,7 +86,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.environment_type_get(&org, &id).await?))
 }
 
-/// `PATCH /orgs/{org}/env-types/{id}`.
+/// Changes an environment type.
+#[utoipa::path(
+    patch,
+    path = "/env-types/{id}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = EnvironmentTypeUpdate,
+    responses(
+        (status = 200, body = EnvironmentType, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -78,7 +115,15 @@ pub(crate) async fn update(
     ))
 }
 
-/// `DELETE /orgs/{org}/env-types/{id}`.
+/// Deletes an environment type.
+#[utoipa::path(
+    delete,
+    path = "/env-types/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "An environment uses it"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

@@ -9,14 +9,24 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DISPLAY_NAME, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::deploy::Delete;
 use crate::store::objects::environments::Dry;
-use crate::wire::Page;
-use crate::wire::objects::{Environment, EnvironmentCreate, RefreshedRunner};
+use crate::wire::objects::{
+    DisplayNameUpdate, Environment, EnvironmentCreate, EnvironmentDelete, RefreshedRunner,
+};
 use crate::wire::runners::LOCAL;
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/envs`.
+/// Lists environments of all projects.
+#[utoipa::path(
+    get,
+    path = "/envs",
+    params(Paged, ("byEnvTypeId" = Option<Vec<String>>, Query, description = "Only environments of these types")),
+    responses(
+        (status = 200, body = Page<Environment>, description = "Environments"),
+    )
+)]
 pub(crate) async fn list_all(
     State(app): State<App>,
     caller: Caller,
@@ -26,7 +36,15 @@ pub(crate) async fn list_all(
     list_of(&app, &caller, &org, None, &params).await
 }
 
-/// `GET /orgs/{org}/projects/{project}/envs`.
+/// Lists environments.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}/envs",
+    params(Paged, ("byEnvTypeId" = Option<Vec<String>>, Query, description = "Only environments of these types")),
+    responses(
+        (status = 200, body = Page<Environment>, description = "Environments"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -51,7 +69,18 @@ async fn list_of(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/projects/{project}/envs`.
+/// Makes an environment.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = EnvironmentCreate,
+    responses(
+        (status = 201, body = Environment, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already, or its type is not"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -82,7 +111,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/projects/{project}/envs/{env}`.
+/// Reads an environment.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}/envs/{env}",
+    responses(
+        (status = 200, body = Environment, description = "An environment"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -91,7 +127,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.environment_get(&org, &project, &env).await?))
 }
 
-/// `PATCH /orgs/{org}/projects/{project}/envs/{env}`.
+/// Changes an environment.
+#[utoipa::path(
+    patch,
+    path = "/projects/{project}/envs/{env}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = DisplayNameUpdate,
+    responses(
+        (status = 200, body = Environment, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -106,7 +153,16 @@ pub(crate) async fn update(
     ))
 }
 
-/// `POST /orgs/{org}/projects/{project}/envs/{env}/actions/refresh_runner`.
+/// Finds the runner of an environment anew.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/actions/refresh_runner",
+    params(("dry_run" = Option<bool>, Query, description = "Store nothing")),
+    responses(
+        (status = 200, body = RefreshedRunner, description = "The runner"),
+        (status = 409, body = ErrorBody, description = "No runner serves it"),
+    )
+)]
 pub(crate) async fn refresh_runner(
     State(app): State<App>,
     _caller: Caller,
@@ -126,8 +182,19 @@ pub(crate) async fn refresh_runner(
     Ok(Json(RefreshedRunner { runner_id, updated }))
 }
 
-/// `DELETE /orgs/{org}/projects/{project}/envs/{env}`: begun here; the environment is there until its
-/// resources have gone. The body, which v1 has not, names who may read the log of that.
+/// Begins to destroy an environment.
+///
+/// It is there until its resources have gone. The body, which v1 has not, names who may read the log of that.
+#[utoipa::path(
+    delete,
+    path = "/projects/{project}/envs/{env}",
+    params(("force" = Option<bool>, Query, description = "Forget it without destroying anything"), ("deleteRules" = Option<bool>, Query, description = "Also delete the rules of this environment")),
+    request_body = Option<EnvironmentDelete>,
+    responses(
+        (status = 202, body = Environment, description = "Begun"),
+        (status = 409, body = ErrorBody, description = "It is being deleted already"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,

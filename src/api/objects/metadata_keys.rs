@@ -8,11 +8,19 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, Fields, Problems, Text};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
-use crate::wire::Page;
+use crate::api::query::{Paged, Params, page};
 use crate::wire::objects::{MetadataKey, MetadataKeyCreate, MetadataKeySchema, MetadataKeyUpdate};
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/metadata-keys`.
+/// Lists metadata keys.
+#[utoipa::path(
+    get,
+    path = "/metadata-keys",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<MetadataKey>, description = "Metadata keys"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -23,7 +31,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/metadata-keys`.
+/// Makes a metadata key.
+#[utoipa::path(
+    post,
+    path = "/metadata-keys",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = MetadataKeyCreate,
+    responses(
+        (status = 201, body = MetadataKey, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -56,7 +75,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/metadata-keys/{name}`.
+/// Reads a metadata key.
+#[utoipa::path(
+    get,
+    path = "/metadata-keys/{name}",
+    responses(
+        (status = 200, body = MetadataKey, description = "A metadata key"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -65,7 +91,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.metadata_key_get(&org, &name).await?))
 }
 
-/// `PATCH /orgs/{org}/metadata-keys/{name}`.
+/// Changes a metadata key.
+#[utoipa::path(
+    patch,
+    path = "/metadata-keys/{name}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = MetadataKeyUpdate,
+    responses(
+        (status = 200, body = MetadataKey, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -86,7 +123,14 @@ pub(crate) async fn update(
     ))
 }
 
-/// `DELETE /orgs/{org}/metadata-keys/{name}`.
+/// Deletes a metadata key.
+#[utoipa::path(
+    delete,
+    path = "/metadata-keys/{name}",
+    responses(
+        (status = 204, description = "Gone"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

@@ -9,12 +9,20 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::store::objects::module_rules::ModuleRuleFilter;
-use crate::wire::Page;
 use crate::wire::objects::{ModuleRule, ModuleRuleCreate};
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/module-rules`.
+/// Lists module rules.
+#[utoipa::path(
+    get,
+    path = "/module-rules",
+    params(Paged, ("byResourceType" = Option<String>, Query, description = "Only of this resource type"), ("byModuleId" = Option<String>, Query, description = "Only of this module"), ("byProjectId" = Option<String>, Query, description = "Only of this project"), ("byEnvId" = Option<String>, Query, description = "Only of this environment; needs `byProjectId`")),
+    responses(
+        (status = 200, body = Page<ModuleRule>, description = "Module rules"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -40,7 +48,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/module-rules`.
+/// Makes a module rule.
+#[utoipa::path(
+    post,
+    path = "/module-rules",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ModuleRuleCreate,
+    responses(
+        (status = 201, body = ModuleRule, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "Another rule says the same"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -88,7 +107,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/module-rules/{id}`.
+/// Reads a module rule.
+#[utoipa::path(
+    get,
+    path = "/module-rules/{id}",
+    responses(
+        (status = 200, body = ModuleRule, description = "A module rule"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -97,7 +123,14 @@ pub(crate) async fn get(
     Ok(Json(app.store.module_rule_get(&org, &id).await?))
 }
 
-/// `DELETE /orgs/{org}/module-rules/{id}`.
+/// Deletes a module rule.
+#[utoipa::path(
+    delete,
+    path = "/module-rules/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

@@ -15,7 +15,7 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DESCRIPTION, Fields, Problems, Text, is_check, is_std_id};
 use crate::api::error::{Problem, Refusal};
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::hcl;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::placeholder::Site;
@@ -23,10 +23,11 @@ use crate::sources::{Code, Source};
 use crate::store::clock::{new_id, now_us, stamp};
 use crate::store::objects::later_than;
 use crate::store::objects::modules::UnknownReferences;
-use crate::wire::Page;
 use crate::wire::objects::{
     Module, ModuleExtras, ModuleSummary, ModuleUpdate, ModuleVersion, ModuleVersionSummary,
 };
+use crate::wire::shapes::ModuleCreate;
+use crate::wire::{ErrorBody, Page};
 
 /// How often an update begins again when somebody else was faster.
 const TRIES: usize = 5;
@@ -37,7 +38,15 @@ const SOURCE: Text = Text {
 };
 const CODE: Text = Text::up_to(usize::MAX);
 
-/// `GET /orgs/{org}/modules`.
+/// Lists modules.
+#[utoipa::path(
+    get,
+    path = "/modules",
+    params(Paged, ("byResourceType" = Option<String>, Query, description = "Only of this resource type")),
+    responses(
+        (status = 200, body = Page<ModuleSummary>, description = "Modules"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -60,7 +69,14 @@ pub(crate) async fn list(
     }))
 }
 
-/// `GET /orgs/{org}/modules/{id}`.
+/// Reads a module.
+#[utoipa::path(
+    get,
+    path = "/modules/{id}",
+    responses(
+        (status = 200, body = Module, description = "A module"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -69,7 +85,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.module_get(&org, &id).await?))
 }
 
-/// `POST /orgs/{org}/modules`.
+/// Makes a module.
+#[utoipa::path(
+    post,
+    path = "/modules",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ModuleCreate,
+    responses(
+        (status = 201, body = Module, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already, or a type that it names is not"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -137,7 +164,18 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(with_warnings(made, warnings))))
 }
 
-/// `PATCH /orgs/{org}/modules/{id}`.
+/// Changes a module.
+#[utoipa::path(
+    patch,
+    path = "/modules/{id}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ModuleUpdate,
+    responses(
+        (status = 200, body = Module, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -196,7 +234,15 @@ pub(crate) async fn update(
     )))
 }
 
-/// `DELETE /orgs/{org}/modules/{id}`.
+/// Deletes a module.
+#[utoipa::path(
+    delete,
+    path = "/modules/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "An environment uses it"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,
@@ -206,7 +252,15 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /orgs/{org}/modules/{id}/versions`.
+/// Lists versions of a module, newest first.
+#[utoipa::path(
+    get,
+    path = "/modules/{id}/versions",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<ModuleVersionSummary>, description = "Versions"),
+    )
+)]
 pub(crate) async fn versions(
     State(app): State<App>,
     _caller: Caller,
@@ -228,7 +282,14 @@ pub(crate) async fn versions(
     }))
 }
 
-/// `GET /orgs/{org}/modules/{id}/versions/{version}`.
+/// Reads a version of a module.
+#[utoipa::path(
+    get,
+    path = "/modules/{id}/versions/{version}",
+    responses(
+        (status = 200, body = ModuleVersion, description = "The version"),
+    )
+)]
 pub(crate) async fn version(
     State(app): State<App>,
     _caller: Caller,

@@ -8,7 +8,14 @@ use crate::api::auth::Caller;
 use crate::api::error::Refusal;
 use crate::wire::objects::Organization;
 
-/// `GET /orgs/{org}`.
+/// Reads an organisation.
+#[utoipa::path(
+    get,
+    path = "/",
+    responses(
+        (status = 200, body = Organization, description = "The organisation"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,

@@ -8,12 +8,20 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DISPLAY_NAME, Fields, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::store::objects::projects::RulesOfProject;
-use crate::wire::Page;
 use crate::wire::objects::{DisplayNameUpdate, Project, ProjectCreate};
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/projects`.
+/// Lists projects.
+#[utoipa::path(
+    get,
+    path = "/projects",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<Project>, description = "Projects"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -25,7 +33,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/projects`.
+/// Makes a project.
+#[utoipa::path(
+    post,
+    path = "/projects",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ProjectCreate,
+    responses(
+        (status = 201, body = Project, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already, or the organisation is not"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -47,7 +66,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/projects/{project}`.
+/// Reads a project.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}",
+    responses(
+        (status = 200, body = Project, description = "A project"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -56,7 +82,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.project_get(&org, &project).await?))
 }
 
-/// `PATCH /orgs/{org}/projects/{project}`.
+/// Changes a project.
+#[utoipa::path(
+    patch,
+    path = "/projects/{project}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = DisplayNameUpdate,
+    responses(
+        (status = 200, body = Project, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -80,7 +117,16 @@ pub(crate) fn display_name_update(mut fields: Fields) -> Result<DisplayNameUpdat
     Ok(update)
 }
 
-/// `DELETE /orgs/{org}/projects/{project}`.
+/// Deletes a project.
+#[utoipa::path(
+    delete,
+    path = "/projects/{project}",
+    params(("deleteRules" = Option<bool>, Query, description = "Also delete the rules of this project")),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "It contains environments"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

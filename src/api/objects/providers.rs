@@ -10,10 +10,10 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DESCRIPTION, Problems, Text, is_tofu_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::placeholder::Site;
-use crate::wire::Page;
 use crate::wire::objects::{Provider, ProviderCreate, ProviderUpdate};
+use crate::wire::{ErrorBody, Page};
 
 /// The largest configuration, as JSON.
 const MAX_CONFIGURATION_BYTES: usize = 5 * 1024;
@@ -30,7 +30,15 @@ const CONSTRAINT: Text = Text::form(
     "version_constraint must be a valid provider version constraint such as = 1.2.3, >= 1.2.2, < 2.0.0, ~> 1.2.2",
 );
 
-/// `GET /orgs/{org}/module-providers`.
+/// Lists providers.
+#[utoipa::path(
+    get,
+    path = "/module-providers",
+    params(Paged, ("byProviderType" = Option<String>, Query, description = "Only of this type")),
+    responses(
+        (status = 200, body = Page<Provider>, description = "Providers"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -45,7 +53,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/module-providers`.
+/// Makes a provider.
+#[utoipa::path(
+    post,
+    path = "/module-providers",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ProviderCreate,
+    responses(
+        (status = 201, body = Provider, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -79,7 +98,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/module-providers/{type}/{id}`.
+/// Reads a provider.
+#[utoipa::path(
+    get,
+    path = "/module-providers/{type}/{id}",
+    responses(
+        (status = 200, body = Provider, description = "A provider"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -92,7 +118,20 @@ pub(crate) async fn get(
     Ok(Json(found))
 }
 
-/// `PATCH /orgs/{org}/module-providers/{type}/{id}`. The source may change as well, which v1 has not.
+/// Changes a provider.
+///
+/// The source may change as well, which v1 has not.
+#[utoipa::path(
+    patch,
+    path = "/module-providers/{type}/{id}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ProviderUpdate,
+    responses(
+        (status = 200, body = Provider, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -114,7 +153,15 @@ pub(crate) async fn update(
     ))
 }
 
-/// `DELETE /orgs/{org}/module-providers/{type}/{id}`.
+/// Deletes a provider.
+#[utoipa::path(
+    delete,
+    path = "/module-providers/{type}/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "Modules use it"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

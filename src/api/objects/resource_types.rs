@@ -8,12 +8,20 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DESCRIPTION, Problems, Text, is_std_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::model::WORKLOAD_TYPE;
-use crate::wire::Page;
 use crate::wire::objects::{ResourceType, ResourceTypeCreate, ResourceTypeUpdate};
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/resource-types`.
+/// Lists resource types.
+#[utoipa::path(
+    get,
+    path = "/resource-types",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<ResourceType>, description = "Resource types"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -27,7 +35,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/resource-types`.
+/// Makes a resource type.
+#[utoipa::path(
+    post,
+    path = "/resource-types",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ResourceTypeCreate,
+    responses(
+        (status = 201, body = ResourceType, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -58,7 +77,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/resource-types/{id}`.
+/// Reads a resource type.
+#[utoipa::path(
+    get,
+    path = "/resource-types/{id}",
+    responses(
+        (status = 200, body = ResourceType, description = "A resource type"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -67,7 +93,18 @@ pub(crate) async fn get(
     Ok(Json(app.store.resource_type_get(&org, &id).await?))
 }
 
-/// `PATCH /orgs/{org}/resource-types/{id}`.
+/// Changes a resource type.
+#[utoipa::path(
+    patch,
+    path = "/resource-types/{id}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = ResourceTypeUpdate,
+    responses(
+        (status = 200, body = ResourceType, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -87,7 +124,15 @@ pub(crate) async fn update(
     ))
 }
 
-/// `DELETE /orgs/{org}/resource-types/{id}`.
+/// Deletes a resource type.
+#[utoipa::path(
+    delete,
+    path = "/resource-types/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "Modules use it"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

@@ -8,12 +8,20 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, Problems, Text};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::store::objects::runner_rules::RunnerRuleFilter;
-use crate::wire::Page;
 use crate::wire::runners::{RunnerRule, RunnerRuleCreate};
+use crate::wire::{ErrorBody, Page};
 
-/// `GET /orgs/{org}/runner-rules`.
+/// Lists runner rules.
+#[utoipa::path(
+    get,
+    path = "/runner-rules",
+    params(Paged, ("byProjectId" = Option<String>, Query, description = "Those that apply to this project"), ("byEnvTypeId" = Option<String>, Query, description = "Those that apply to this environment type"), ("byRunnerId" = Option<String>, Query, description = "Only of this runner")),
+    responses(
+        (status = 200, body = Page<RunnerRule>, description = "Runner rules"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -33,7 +41,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/runner-rules`.
+/// Makes a runner rule.
+#[utoipa::path(
+    post,
+    path = "/runner-rules",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = RunnerRuleCreate,
+    responses(
+        (status = 201, body = RunnerRule, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "Another rule says the same"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -61,7 +80,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/runner-rules/{id}`.
+/// Reads a runner rule.
+#[utoipa::path(
+    get,
+    path = "/runner-rules/{id}",
+    responses(
+        (status = 200, body = RunnerRule, description = "A runner rule"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -70,7 +96,14 @@ pub(crate) async fn get(
     Ok(Json(app.store.runner_rule_get(&org, &id).await?))
 }
 
-/// `DELETE /orgs/{org}/runner-rules/{id}`.
+/// Deletes a runner rule.
+#[utoipa::path(
+    delete,
+    path = "/runner-rules/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

@@ -11,17 +11,27 @@ use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, DESCRIPTION, Problems, Text, is_tofu_id};
 use crate::api::error::Refusal;
-use crate::api::query::{Params, page};
+use crate::api::query::{Paged, Params, page};
 use crate::store::clock::{now_us, stamp};
 use crate::store::objects::runners::{is_reserved, reserved_refusal, unmask};
-use crate::wire::Page;
 use crate::wire::objects::ObjectExtras;
 use crate::wire::runners::Runner;
+use crate::wire::shapes::{RunnerCreate, RunnerSummary, RunnerUpdate};
+use crate::wire::words::RunnerType;
+use crate::wire::{ErrorBody, Page};
 
 /// How often an update begins again when somebody else was faster.
 const TRIES: usize = 5;
 
-/// `GET /orgs/{org}/runners`.
+/// Lists runners.
+#[utoipa::path(
+    get,
+    path = "/runners",
+    params(Paged, ("byRunnerType" = Option<RunnerType>, Query, description = "Only of this type")),
+    responses(
+        (status = 200, body = Page<RunnerSummary>, description = "Runners"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     _caller: Caller,
@@ -32,7 +42,18 @@ pub(crate) async fn list(
     Ok(page(listed, |item| item))
 }
 
-/// `POST /orgs/{org}/runners`.
+/// Makes a runner.
+#[utoipa::path(
+    post,
+    path = "/runners",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = RunnerCreate,
+    responses(
+        (status = 201, body = Runner, description = "Made"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It is there already"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     _caller: Caller,
@@ -73,7 +94,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /orgs/{org}/runners/{id}`.
+/// Reads a runner.
+#[utoipa::path(
+    get,
+    path = "/runners/{id}",
+    responses(
+        (status = 200, body = Runner, description = "A runner"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     _caller: Caller,
@@ -82,7 +110,20 @@ pub(crate) async fn get(
     Ok(Json(app.store.runner_get(&org, &id).await?))
 }
 
-/// `PATCH /orgs/{org}/runners/{id}`: top-level fields of the configuration replace one by one.
+/// Changes a runner.
+///
+/// Top-level fields of the configuration replace one by one.
+#[utoipa::path(
+    patch,
+    path = "/runners/{id}",
+    params(("check" = Option<bool>, Query, description = "Only say whether it would be taken: 204 if so")),
+    request_body = RunnerUpdate,
+    responses(
+        (status = 200, body = Runner, description = "Changed"),
+        (status = 204, description = "With `check=true`: it would be taken"),
+        (status = 409, body = ErrorBody, description = "It contradicts what is stored"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     _caller: Caller,
@@ -129,7 +170,15 @@ pub(crate) async fn update(
     )))
 }
 
-/// `DELETE /orgs/{org}/runners/{id}`.
+/// Deletes a runner.
+#[utoipa::path(
+    delete,
+    path = "/runners/{id}",
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, body = ErrorBody, description = "An environment uses it"),
+    )
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     _caller: Caller,

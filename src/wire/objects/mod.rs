@@ -8,6 +8,7 @@ mod rules;
 mod types;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use self::metadata_keys::*;
 pub(crate) use self::modules::*;
@@ -16,7 +17,7 @@ pub(crate) use self::rules::*;
 pub(crate) use self::types::*;
 
 /// Our fields on any catalogue object; the whole object is absent when empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ObjectExtras {
     /// Who applied it (`windlass apply --owner`); what `--prune` goes by.

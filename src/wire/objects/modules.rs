@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::Diagnostic;
 
 /// The declared type of a module param.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ParamType {
     String,
@@ -20,7 +21,7 @@ pub(crate) enum ParamType {
 }
 
 /// A param that a resource of this module takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModuleParam {
     #[serde(rename = "type")]
@@ -32,28 +33,34 @@ pub(crate) struct ModuleParam {
 }
 
 /// A private resource that a module depends on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dependency {
     #[serde(rename = "type")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]$")]
     pub(crate) type_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]$")]
     pub(crate) class: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 63)]
     pub(crate) id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) params: Option<Map<String, Value>>,
 }
 
 /// A resource that comes along with a module's resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Coprovisioned {
     #[serde(rename = "type")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]$")]
     pub(crate) type_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]$")]
     pub(crate) class: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 63)]
     pub(crate) id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) params: Option<Map<String, Value>>,
@@ -64,7 +71,7 @@ pub(crate) struct Coprovisioned {
 }
 
 /// Our fields on a module.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModuleExtras {
     /// See [`super::ObjectExtras`].
@@ -80,12 +87,14 @@ pub(crate) struct ModuleExtras {
 }
 
 /// `PATCH` of a module: every supplied field replaces the stored one; makes a new version.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModuleUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
     pub(crate) description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 2, max_length = 200)]
     pub(crate) module_source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) module_source_code: Option<String>,
@@ -104,7 +113,7 @@ pub(crate) struct ModuleUpdate {
 }
 
 /// A module in its current version (or one version of it). Maps and lists are never null.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Module {
     pub(crate) id: String,
     pub(crate) org_id: String,
@@ -126,14 +135,16 @@ pub(crate) struct Module {
     pub(crate) coprovisioned: Vec<Coprovisioned>,
     /// UUID text, new for every version.
     pub(crate) version_id: String,
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
+    #[schema(format = DateTime)]
     pub(crate) updated_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ModuleExtras>,
 }
 
 /// A module in a list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ModuleSummary {
     pub(crate) id: String,
     pub(crate) org_id: String,
@@ -143,14 +154,16 @@ pub(crate) struct ModuleSummary {
     pub(crate) module_source: String,
     pub(crate) provider_mapping: BTreeMap<String, String>,
     pub(crate) version_id: String,
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
+    #[schema(format = DateTime)]
     pub(crate) updated_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ModuleExtras>,
 }
 
 /// One version of a module in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ModuleVersionSummary {
     pub(crate) version_id: String,
     pub(crate) resource_type: String,
@@ -159,13 +172,14 @@ pub(crate) struct ModuleVersionSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// When the version was made.
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ModuleExtras>,
 }
 
 /// One version of a module.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ModuleVersion {
     pub(crate) version_id: String,
     pub(crate) resource_type: String,
@@ -180,6 +194,7 @@ pub(crate) struct ModuleVersion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// When the version was made.
+    #[schema(format = DateTime)]
     pub(crate) created_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) windlass: Option<ModuleExtras>,
