@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 /// A literal of a quoted template. `more`: another part follows before the closing quote, and a `$` or
 /// `%` at the end of this one must not run into it.
-pub(super) fn literal(text: &str, more: bool) -> String {
+pub(crate) fn literal(text: &str, more: bool) -> String {
     let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | b'$' | b'%' | 0..0x20 | 0x7f);
     if !text.bytes().any(is_special) {
         return text.to_owned();
@@ -15,6 +15,11 @@ pub(super) fn literal(text: &str, more: bool) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
+        #[cfg(feature = "fuzz")]
+        if letter == '%' && out.ends_with('$') && crate::model::planted::is_planted("hcl") {
+            out.push(letter);
+            continue;
+        }
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl::expr::ObjectKey;
 use hcl::{Body, Expression};
 
+use super::code::{is_too_deep, with_deep_stack};
 use super::shape::Shape;
 use crate::model::diag::Document;
 use crate::model::{Diagnostic, Place};
@@ -39,6 +40,11 @@ pub(crate) fn check_module(code: &str) -> Result<ModuleFacts, Diagnostic> {
 pub(crate) fn check_module_files(
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Option<ModuleFacts>, Vec<Diagnostic>> {
+    with_deep_stack(|| read_files(files))
+        .unwrap_or_else(|| Err(vec![refuse("main.tf", None, "it could not be read")]))
+}
+
+fn read_files(files: &BTreeMap<String, Vec<u8>>) -> Result<Option<ModuleFacts>, Vec<Diagnostic>> {
     let mut facts = ModuleFacts::default();
     let mut problems = Vec::new();
     let mut is_whole = true;
@@ -56,6 +62,11 @@ pub(crate) fn check_module_files(
             problems.push(refuse(path, None, "it is not UTF-8"));
             continue;
         };
+        // The parser calls itself, and whoever uploads a module must not be able to end the server.
+        if is_too_deep(code) {
+            problems.push(refuse(path, None, "it nests too deeply to be read here"));
+            continue;
+        }
         match hcl::parse(code) {
             Ok(body) => facts.read(&body),
             Err(hcl::Error::Parse(error)) => {
@@ -155,6 +166,26 @@ impl ModuleFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_that_nests_without_end_is_refused_on_any_stack() {
+        for piece in ["(", "[", "!", "-", "{a=", "x ? x : ", "%{if x}"] {
+            let inner = piece.repeat(50_000);
+            for code in [
+                format!("variable \"a\" {{\n  default = {inner}\n}}\n"),
+                format!("variable \"a\" {{\n  default = \"{inner}\"\n}}\n"),
+            ] {
+                // A stack like that of a thread that serves requests.
+                let read = std::thread::Builder::new()
+                    .stack_size(512 * 1024)
+                    .spawn(move || check_module(&code).map_err(|refused| refused.detail))
+                    .expect("a thread");
+                if let Err(said) = read.join().expect("no panic") {
+                    assert!(said.starts_with("`main.tf` is no valid HCL"), "{said}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn code_tells_its_variables_outputs_and_providers() {

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use hcl::Expression;
 
+use super::code::{is_too_deep, with_deep_stack};
+use super::escape::quoted;
+
 /// One entry of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Locked {
@@ -15,7 +18,10 @@ pub(crate) struct Locked {
 
 /// Reads a lock file; `None` where it has a form that is not known here.
 pub(crate) fn read_lock(text: &str) -> Option<BTreeMap<String, Locked>> {
-    let body = hcl::parse(text).ok()?;
+    if is_too_deep(text) {
+        return None;
+    }
+    let body = with_deep_stack(|| hcl::parse(text))?.ok()?;
     let mut all = BTreeMap::new();
     for block in body.blocks() {
         let label = block.labels().first().map(hcl::BlockLabel::as_str);
@@ -52,17 +58,17 @@ pub(crate) fn print_lock<'a>(
         "# This file is maintained automatically by \"{program} init\".\n# Manual edits may be lost in future updates.\n"
     );
     for (address, locked) in entries {
-        let _ = write!(text, "\nprovider \"{address}\" {{\n");
+        let _ = write!(text, "\nprovider {} {{\n", quoted(address));
         if locked.constraints.is_empty() {
-            let _ = writeln!(text, "  version = \"{}\"", locked.version);
+            let _ = writeln!(text, "  version = {}", quoted(&locked.version));
         } else {
-            let _ = writeln!(text, "  version     = \"{}\"", locked.version);
-            let _ = writeln!(text, "  constraints = \"{}\"", locked.constraints);
+            let _ = writeln!(text, "  version     = {}", quoted(&locked.version));
+            let _ = writeln!(text, "  constraints = {}", quoted(&locked.constraints));
         }
         if !locked.hashes.is_empty() {
             text.push_str("  hashes = [\n");
             for hash in &locked.hashes {
-                let _ = writeln!(text, "    \"{hash}\",");
+                let _ = writeln!(text, "    {},", quoted(hash));
             }
             text.push_str("  ]\n");
         }
@@ -93,6 +99,28 @@ provider "registry.example/hashicorp/time" {
   ]
 }
 "#;
+
+    #[test]
+    fn texts_in_a_lock_file_stay_texts() {
+        let locked = Locked {
+            version: "1\" \\ ${1+1}".into(),
+            constraints: "%{if true}".into(),
+            hashes: BTreeSet::from(["h1:\"\n".into()]),
+        };
+        let printed = print_lock([("a\" {", &locked)].into_iter(), "tofu");
+        assert_eq!(
+            read_lock(&printed),
+            Some(BTreeMap::from([("a\" {".into(), locked)])),
+            "{printed}"
+        );
+        assert!(
+            read_lock(&format!(
+                "provider \"x\" {{ hashes = {} }}",
+                "[".repeat(50_000)
+            ))
+            .is_none()
+        );
+    }
 
     #[test]
     fn a_lock_file_prints_as_it_was_read() {

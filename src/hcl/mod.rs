@@ -18,6 +18,8 @@ mod shape;
 
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
 pub(crate) use self::code::{Code, CodeFiles, NotRead, read_code};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use self::escape::literal;
 pub(crate) use self::escape::quoted;
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
 pub(crate) use self::lock::{Locked, print_lock, read_lock};

@@ -7,6 +7,8 @@ pub(crate) mod access;
 pub(crate) mod diag;
 pub(crate) mod name;
 pub(crate) mod phase;
+#[cfg(feature = "fuzz")]
+pub(crate) mod planted;
 
 use std::fmt;
 

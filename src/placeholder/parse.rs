@@ -249,6 +249,8 @@ fn is_key(c: char) -> bool {
 /// A position in a list: digits without a leading zero.
 fn index(text: &str) -> Option<u64> {
     let plain = text == "0" || !text.starts_with('0');
+    #[cfg(feature = "fuzz")]
+    let plain = plain || crate::model::planted::is_planted("placeholder");
     (plain && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
         .then(|| text.parse().ok())
         .flatten()

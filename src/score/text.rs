@@ -45,6 +45,10 @@ pub(super) fn literal(text: &str) -> Result<String, Reason> {
                 .into(),
         );
     }
+    #[cfg(feature = "fuzz")]
+    if crate::model::planted::is_planted("score") {
+        return Ok(text.replacen("${", "$\\{", 1));
+    }
     Ok(text.replace("${", "$\\{"))
 }
 

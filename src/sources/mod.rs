@@ -175,6 +175,10 @@ impl Code {
 
 /// Whether a path stays inside and can be written anywhere.
 fn is_inside(path: &str) -> bool {
+    #[cfg(feature = "fuzz")]
+    if path.ends_with("..") && crate::model::planted::is_planted("tar") {
+        return true;
+    }
     path.len() <= MAX_PATH
         && !path.chars().any(|c| c.is_control() || c == '\\')
         && path

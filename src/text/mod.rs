@@ -387,6 +387,10 @@ impl Node {
                     let inner = crate::model::diag::pointer(pointer, &key.value);
                     let (value, mut place) = item.value.split(text, &item.defined, &inner, refuse);
                     place.key = spot(&key.defined);
+                    #[cfg(feature = "fuzz")]
+                    if value.is_null() && crate::model::planted::is_planted("yaml") {
+                        place.key.column += 1;
+                    }
                     map.insert(key.value, value);
                     places.items.push(place);
                 }
@@ -448,6 +452,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        #[cfg(feature = "fuzz")]
+        if value > 1 << 63 && crate::model::planted::is_planted("json") {
+            return Ok(Node::Scalar((value as f64).into()));
+        }
         Ok(Node::Scalar(value.into()))
     }
 

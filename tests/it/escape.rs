@@ -72,6 +72,116 @@ fn texts() -> Vec<String> {
     all
 }
 
+/// How many random texts go through each engine in one run.
+const RANDOM: usize = 2_000;
+
+/// Texts that nobody thought of, other ones in every run: pieces that mean something to somebody on the way, in any order.
+/// `WINDLASS_SEED` makes them those of an earlier run.
+#[expect(clippy::print_stderr, reason = "the seed repeats the texts")]
+fn random_texts() -> Vec<String> {
+    // Decomposed letters are left out: the engines compose them.
+    const PIECES: &[&str] = &[
+        "$",
+        "$",
+        "$",
+        "%",
+        "%",
+        "%",
+        "{",
+        "{",
+        "{",
+        "}",
+        "}",
+        "\"",
+        "\\",
+        "'",
+        "`",
+        "~",
+        "<<EOT\n",
+        "\nEOT\n",
+        "\n",
+        "\r",
+        "\t",
+        "\u{0}",
+        "\u{1}",
+        "\u{b}",
+        "\u{1b}[0m",
+        "\u{7f}",
+        " ",
+        "#",
+        "//",
+        "/*",
+        "*/",
+        ",",
+        ":",
+        "=",
+        "[",
+        "]",
+        "(",
+        ")",
+        "?",
+        "!",
+        "&a",
+        "*a",
+        "|",
+        ">",
+        "-",
+        "0",
+        "1",
+        "a",
+        "_",
+        "é",
+        "ß",
+        "漢",
+        "😀",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{feff}",
+        "\u{10ffff}",
+        "${",
+        "%{",
+        "$${",
+        "%%{",
+        "${1+1}",
+        "%{if true}",
+        "%{endif}",
+        "${file(\"/etc/hostname\")}",
+        "${module.x.y}",
+        "${resources.ref.outputs.value}",
+        "\\u0024{",
+        "\\${",
+        "%{~",
+        "~}",
+        "null",
+        "true",
+        "</script>",
+    ];
+    let seed = std::env::var("WINDLASS_SEED").map_or_else(
+        |_| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+        |seed| seed.parse().expect("WINDLASS_SEED is a number"),
+    );
+    eprintln!("random texts: the same again with WINDLASS_SEED={seed}");
+    let mut state: u64 = seed;
+    let mut below = |limit: usize| {
+        // splitmix64
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % limit
+    };
+    let mut texts = std::collections::BTreeSet::new();
+    while texts.len() < RANDOM {
+        let length = 1 + below(12);
+        let text: String = (0..length).map(|_| PIECES[below(PIECES.len())]).collect();
+        // The one text that a manifest has no way to write: it is the escape itself.
+        if !text.contains("$\\{") {
+            texts.insert(text);
+        }
+    }
+    texts.into_iter().collect()
+}
+
 /// How a user writes a text in a manifest.
 fn written(text: &str) -> String {
     text.replace("${", "$\\{")
@@ -109,8 +219,8 @@ fn lay_out(files: &BTreeMap<String, Vec<u8>>) -> tempfile::TempDir {
     folder
 }
 
-fn every_text_survives(with: Engine) {
-    let texts = texts();
+/// `alone`: numbers of the texts that are also the param of a resource of their own.
+fn texts_survive(with: Engine, texts: &[String], alone: impl Fn(usize) -> bool) {
     let echo = |value: Value| json!({"type": "echo", "params": {"value": value}});
     let list: Vec<String> = texts.iter().map(|text| written(text)).collect();
     // Keys are no place for placeholders, so they are written as they are.
@@ -124,7 +234,7 @@ fn every_text_survives(with: Engine) {
     let mut wanted = BTreeMap::new();
     let reference = "${resources.ref.outputs.value}";
     for (number, text) in texts.iter().enumerate() {
-        if !(20..=700).contains(&number) {
+        if alone(number) {
             resources.insert(format!("p{number}"), echo(json!(written(text))));
             outputs.insert(
                 format!("P{number}"),
@@ -177,7 +287,7 @@ fn every_text_survives(with: Engine) {
     }
     assert_eq!(found["LIST"], json!(texts));
     assert_eq!(found["DEEP"], json!(texts));
-    for text in &texts {
+    for text in texts {
         assert_eq!(found["KEYS"][text], json!(text.len()), "key {text:?}");
     }
     // What was printed is what the engine's own formatter would print.
@@ -187,13 +297,30 @@ fn every_text_survives(with: Engine) {
 #[test]
 #[ignore = "needs opentofu"]
 fn every_text_survives_opentofu() {
-    every_text_survives(Engine::OpenTofu);
+    texts_survive(Engine::OpenTofu, &texts(), is_alone);
+}
+
+#[test]
+#[ignore = "needs opentofu"]
+fn random_texts_survive_opentofu() {
+    texts_survive(Engine::OpenTofu, &random_texts(), |number| number < 20);
 }
 
 #[test]
 #[ignore = "needs terraform"]
 fn every_text_survives_terraform() {
-    every_text_survives(Engine::Terraform);
+    texts_survive(Engine::Terraform, &texts(), is_alone);
+}
+
+#[test]
+#[ignore = "needs terraform"]
+fn random_texts_survive_terraform() {
+    texts_survive(Engine::Terraform, &random_texts(), |number| number < 20);
+}
+
+/// Short ones, and those that have hurt before.
+fn is_alone(number: usize) -> bool {
+    !(20..=700).contains(&number)
 }
 
 /// Code that stands for the modules that golden cases take from elsewhere: path in the bundle's code, and

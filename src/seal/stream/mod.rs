@@ -275,6 +275,12 @@ impl Opener {
         // Only a frame that is genuine says where it belongs.
         let [number @ .., last] = *head;
         let found = u64::from_be_bytes(number);
+        #[cfg(feature = "fuzz")]
+        let found = if found > self.next && crate::model::planted::is_planted("sealed") {
+            self.next
+        } else {
+            found
+        };
         match found.cmp(&self.next) {
             _ if self.ended => Err(OpenError::AfterEnd(found)),
             std::cmp::Ordering::Less => Err(OpenError::Repeated(found)),
