@@ -398,7 +398,7 @@ async fn watch(
                 }
                 Ok(End::Over(over)) if over.deployment.status != "succeeded" => {
                     if !over.log.is_empty() && !it.show_logs {
-                        print::say(print::harmless(&String::from_utf8_lossy(&over.log)));
+                        print::say(over.log.shown());
                     }
                     print::say(report::failure(&over.deployment));
                     print::suggestions(&[

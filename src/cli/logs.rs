@@ -6,6 +6,7 @@ use super::exit::{Advised, Exit};
 use super::keys::{self, KeyStore};
 use super::sealed::{Reader, SealedError};
 use super::{Session, get, print, sealed};
+use crate::seal::OpenError;
 use crate::seal::key::Identity;
 use crate::wire::deployments::{Deployment, StreamName};
 
@@ -47,19 +48,8 @@ impl Logs {
                 },
             );
         }
-        let text = whole(session, &deployment, &key).await?;
-        show(&text)?;
+        print_all(session, &deployment, &key).await?;
         Ok(Exit::OK)
-    }
-}
-
-/// Prints a log to standard output; what a terminal would obey is removed when one reads.
-pub(crate) fn show(text: &[u8]) -> std::io::Result<()> {
-    use std::io::IsTerminal as _;
-    if std::io::stdout().is_terminal() {
-        print::data(&print::harmless(&String::from_utf8_lossy(text)))
-    } else {
-        print::bytes(text)
     }
 }
 
@@ -90,42 +80,57 @@ fn kept_key(session: &Session, deployment: &Deployment) -> anyhow::Result<Identi
     .into())
 }
 
-/// The whole log so far.
-pub(crate) async fn whole(
+/// Prints the log so far, piece by piece: it may be longer than memory.
+async fn print_all(
     session: &Session,
     deployment: &Deployment,
     key: &Identity,
-) -> anyhow::Result<Vec<u8>> {
+) -> anyhow::Result<()> {
     let client = session.client().await?;
     let mut reader = Reader::new(client, &deployment.id, StreamName::Logs, key);
-    let nothing_yet = || {
-        Advised::new(
+    let mut printer = print::LogPrinter::default();
+    let mut stranger = None;
+    loop {
+        match reader.some().await {
+            Ok(Some(piece)) => printer.data(&piece)?,
+            Ok(None) => break,
+            Err(SealedError::Call(CallError::Refused(refusal))) if refusal.status == 404 => break,
+            // A client of another make asked for an age file and nothing else. Whatever else is wrong is said:
+            // the age file of a log that was altered is no answer.
+            Err(
+                error @ SealedError::Open {
+                    source: OpenError::NotForThisKey(_),
+                    ..
+                },
+            ) => {
+                stranger = Some(error);
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if reader.has_begun() {
+        if reader.must_be_complete(deployment) {
+            return Err(SealedError::Truncated { stream: "logs" }.into());
+        }
+        if deployment.status != "executing" && !reader.is_complete() {
+            print::warning("the log ends early: the run was killed before it sealed the rest");
+        }
+        return Ok(());
+    }
+    match (age_file(client, deployment, key).await?, stranger) {
+        (Some(text), _) => Ok(printer.data(&text)?),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) if deployment.status == "executing" => Err(Advised::new(
             format!("deployment {} has no log yet", deployment.id),
             [format!("windlass logs {} --follow", deployment.id)],
         )
-    };
-    match reader.more().await {
-        Ok(text) if reader.has_begun() => {
-            if deployment.status != "executing" && !reader.is_complete() {
-                print::warning(
-                    "the log ends early: the run was killed before it sealed the rest, or something was cut off",
-                );
-            }
-            Ok(text)
-        }
-        Ok(_) => age_file(client, deployment, key)
-            .await?
-            .ok_or_else(|| nothing_yet().into()),
-        Err(SealedError::Call(CallError::Refused(refusal))) if refusal.status == 404 => {
-            age_file(client, deployment, key)
-                .await?
-                .ok_or_else(|| nothing_yet().into())
-        }
-        Err(error @ SealedError::Open { .. }) => match age_file(client, deployment, key).await {
-            Ok(Some(text)) => Ok(text),
-            Ok(None) | Err(_) => Err(error.into()),
-        },
-        Err(error) => Err(error.into()),
+        .into()),
+        (None, None) => Err(Advised::new(
+            format!("deployment {} has no log", deployment.id),
+            [format!("windlass get deployment {}", deployment.id)],
+        )
+        .into()),
     }
 }
 

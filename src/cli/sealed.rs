@@ -14,7 +14,7 @@ use super::kinds::segment;
 use crate::seal::age;
 use crate::seal::key::Identity;
 use crate::seal::stream::{OpenError, Opener};
-use crate::wire::deployments::{EncryptedOutputs, SealedStream, StreamName};
+use crate::wire::deployments::{Deployment, EncryptedOutputs, SealedStream, StreamName};
 
 /// Why a sealed stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +40,8 @@ pub(crate) enum SealedError {
         #[source]
         source: age::AgeError,
     },
-    /// The final frame is missing.
-    #[error(
-        "the {stream} end early: the run was killed before it sealed the rest, or something was cut off"
-    )]
+    /// The final frame is missing, though the run says that it sealed it.
+    #[error("the {stream} of this deployment were cut off: the final frame is missing")]
     Truncated {
         /// Which stream.
         stream: &'static str,
@@ -94,37 +92,59 @@ impl<'a> Reader<'a> {
         self.complete
     }
 
+    /// Whether the final frame is missing though the run said its last word, which comes after it.
+    pub(crate) fn must_be_complete(&self, deployment: &Deployment) -> bool {
+        let is_told = deployment
+            .windlass
+            .as_ref()
+            .is_some_and(|extras| extras.run.is_some());
+        is_told && !self.complete
+    }
+
     /// Whether anything was read.
     pub(crate) fn has_begun(&self) -> bool {
         self.open.is_some()
     }
 
-    /// What was added since the last call. A new attempt starts from its own beginning.
+    /// A piece of what was added since the last call, some MiB at most; `None`: nothing was, or the stream is complete.
+    pub(crate) async fn some(&mut self) -> Result<Option<Vec<u8>>, SealedError> {
+        if self.complete {
+            return Ok(None);
+        }
+        let attempt = self
+            .open
+            .as_ref()
+            .map(|(attempt, _)| format!("&attempt={attempt}"));
+        let answer: SealedStream = self
+            .client
+            .get(&format!(
+                "deployments/{}/streams/{}?after={}{}",
+                segment(self.deployment),
+                self.stream.as_str(),
+                self.after,
+                attempt.unwrap_or_default(),
+            ))
+            .await?;
+        if answer.frames.is_empty() {
+            return Ok(None);
+        }
+        let mut plain = Vec::new();
+        self.take(&answer, &mut plain)?;
+        Ok(Some(plain))
+    }
+
+    /// Everything that was added since the last call: for what is known to be short.
     pub(crate) async fn more(&mut self) -> Result<Vec<u8>, SealedError> {
         let mut plain = Vec::new();
-        loop {
-            let attempt = self
-                .open
-                .as_ref()
-                .map(|(attempt, _)| format!("&attempt={attempt}"));
-            let answer: SealedStream = self
-                .client
-                .get(&format!(
-                    "deployments/{}/streams/{}?after={}{}",
-                    segment(self.deployment),
-                    self.stream.as_str(),
-                    self.after,
-                    attempt.unwrap_or_default(),
-                ))
-                .await?;
-            if answer.frames.is_empty() {
-                return Ok(plain);
-            }
-            self.take(&answer, &mut plain)?;
-            if self.complete {
-                return Ok(plain);
-            }
+        while let Some(piece) = self.some().await? {
+            plain.extend_from_slice(&piece);
         }
+        Ok(plain)
+    }
+
+    /// Leaves out the frames up to this number; before the first read only.
+    pub(crate) fn skip(&mut self, frames: u64) {
+        self.after = frames;
     }
 
     /// Starts over: another attempt of the same deployment writes now.
@@ -149,7 +169,8 @@ impl<'a> Reader<'a> {
         if self.open.is_none() {
             let header = decode(answer.header.as_deref().unwrap_or_default())?;
             let opener = Opener::new(&answer.run_id, answer.attempt, stream, &header, self.key)
-                .map_err(|source| SealedError::Open { stream, source })?;
+                .map_err(|source| SealedError::Open { stream, source })?
+                .start_at(self.after + 1);
             self.open = Some((answer.attempt, opener));
         }
         let Some((_, opener)) = &mut self.open else {

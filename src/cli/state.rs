@@ -333,7 +333,7 @@ async fn carry_out(
         End::Over(over) if over.deployment.status == "succeeded" => Ok(Some(*over)),
         End::Over(over) => {
             if !over.log.is_empty() && !how.show_logs {
-                print::say(print::harmless(&String::from_utf8_lossy(&over.log)));
+                print::say(over.log.shown());
             }
             print::say(report::failure(&over.deployment));
             print::suggestions(&[target.command("list"), format!("windlass logs {}", run.id)]);

@@ -26,6 +26,19 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
 }
 
+/// The number of the event in a line, without parsing all of it; `None`: not found that quickly.
+pub(crate) fn seq_of(line: &[u8]) -> Option<u64> {
+    const KEY: &[u8] = b"\"seq\":";
+    let head = line.get(..200.min(line.len()))?;
+    let at = head.windows(KEY.len()).position(|part| part == KEY)? + KEY.len();
+    let digits: Vec<u8> = head[at..]
+        .iter()
+        .copied()
+        .take_while(u8::is_ascii_digit)
+        .collect();
+    std::str::from_utf8(&digits).ok()?.parse().ok()
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,6 +14,7 @@ mod cli;
 mod compile;
 mod e2e;
 mod escape;
+mod fire;
 mod fresh;
 mod inside;
 mod kills;

@@ -182,6 +182,18 @@ impl Place {
         place
     }
 
+    /// With the process launcher and a few lines of shell as OpenTofu: for what no real engine does. `$1` is the command;
+    /// the state directory is `state`.
+    pub(crate) fn scripted(script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = Self::make(Some(Launcher::Process), None);
+        let program = place.root.path().join("bin/tofu");
+        fs::write(&program, format!("#!/bin/sh\n{SAY}\n{script}\n")).expect("the script");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may run");
+        place.settings(&format!("engines:\n  opentofu: {}\n", program.display()));
+        place
+    }
+
     /// Without an engine and with no container daemon: for everything that must be answered before a run.
     pub(crate) fn without_engine() -> Self {
         let place = Self::make(None, None);
@@ -458,11 +470,30 @@ impl Place {
         found
     }
 
-    /// Looks into the database, which nothing of this writes.
-    fn in_database<T>(&self, look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T) -> T {
+    /// Looks into the database; the connection may not write.
+    pub(crate) fn in_database<T>(
+        &self,
+        look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T,
+    ) -> T {
+        self.connected("ro", look)
+    }
+
+    /// Changes the database behind the back of the product, as a breach would.
+    pub(crate) fn tamper(&self, query: &'static str) -> u64 {
+        self.connected("rw", async |database| {
+            let done = sqlx::query(query).execute(database).await;
+            done.expect("the query").rows_affected()
+        })
+    }
+
+    fn connected<T>(
+        &self,
+        mode: &str,
+        look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T,
+    ) -> T {
         use sqlx::Connection as _;
         let url = format!(
-            "sqlite://{}?mode=ro",
+            "sqlite://{}?mode={mode}",
             self.data().join("windlass.db").display()
         );
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -842,6 +873,23 @@ pub(crate) fn walk(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Words of an engine, for scripts: `said TYPE JSON-FIELDS`, `planned N`, `applied N`.
+const SAY: &str = r#"
+said() { printf '{"@level":"info","@message":"%s","type":"%s"%s}\n' "$1" "$1" "${2:+,$2}"; }
+planned() { said change_summary "\"changes\":{\"add\":$1,\"change\":0,\"remove\":0,\"operation\":\"plan\"}"; }
+applied() { said change_summary "\"changes\":{\"add\":$1,\"change\":0,\"remove\":0,\"operation\":\"apply\"}"; }
+[ "$1" = version ] && { echo '{"terraform_version":"1.12.6","platform":"linux_amd64","provider_selections":{}}'; exit; }
+"#;
+
+/// The largest amount of memory that a process ever held, in MiB; 0 when it is gone.
+pub(crate) fn peak_mib(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
 }
 
 /// Feeds standard input to a command of a place and runs it to its end.

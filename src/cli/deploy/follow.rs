@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::log_end::LogEnd;
 use crate::cli::client::{CallError, Client};
 use crate::cli::print::{self, progress::Progress};
-use crate::cli::sealed::Reader;
+use crate::cli::sealed::{Reader, SealedError};
 use crate::cli::{Session, kinds};
 use crate::model::phase::Step;
 use crate::seal::key::Identity;
@@ -13,6 +14,8 @@ use crate::wire::deployments::{Deployment, ResourceEvent, StreamName, What};
 
 /// How long to wait before the feed is opened again.
 const REST: Duration = Duration::from_millis(300);
+/// Frames that are opened at most for the end of a log that was not shown; 64 MiB at the worst.
+const LAST_FRAMES: u64 = 1000;
 
 /// What to show.
 #[derive(Clone, Copy)]
@@ -35,8 +38,8 @@ pub(crate) enum End {
 pub(crate) struct Over {
     /// As it ended.
     pub(crate) deployment: Deployment,
-    /// Its log, where the key is at hand.
-    pub(crate) log: Vec<u8>,
+    /// What its log ends with, where it failed and the key is at hand.
+    pub(crate) log: LogEnd,
     /// Resources that were changed, in order.
     pub(crate) resources: Vec<ResourceEvent>,
     /// What the engine planned.
@@ -54,7 +57,9 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
             .log_key
             .map(|key| Reader::new(client, id, StreamName::Logs, key)),
         show_logs: watch.show_logs,
-        log: Vec::new(),
+        printer: print::LogPrinter::default(),
+        log: LogEnd::default(),
+        sealed: (0, 0),
         resources: Vec::new(),
         planned: Vec::new(),
         step: None,
@@ -73,7 +78,7 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
             .get(&format!("deployments/{}", kinds::segment(id)))
             .await?;
         if deployment.status != "executing" {
-            tracker.read_log(None).await;
+            tracker.end_log(&deployment).await;
             let took = tracker.progress.elapsed();
             let Tracker {
                 progress,
@@ -102,7 +107,10 @@ struct Tracker<'a> {
     progress: Progress,
     reader: Option<Reader<'a>>,
     show_logs: bool,
-    log: Vec<u8>,
+    printer: print::LogPrinter,
+    log: LogEnd,
+    /// The newest attempt that sealed log, and the number of its last frame.
+    sealed: (u32, u64),
     resources: Vec<ResourceEvent>,
     planned: Vec<ResourceEvent>,
     step: Option<Step>,
@@ -145,8 +153,13 @@ impl Tracker<'_> {
             What::Sealed {
                 stream: StreamName::Logs,
                 attempt,
-                ..
-            } if self.show_logs => self.read_log(Some(attempt)).await,
+                last,
+            } => {
+                self.sealed = (attempt, last);
+                if self.show_logs {
+                    self.read_log().await;
+                }
+            }
             What::Sealed { .. } => {}
             What::Retry(why) => {
                 self.progress.line(&print::paint(
@@ -176,24 +189,59 @@ impl Tracker<'_> {
         }
     }
 
+    /// Reads what is left of the log; of one that was not shown, only the end, and only for a failure.
+    async fn end_log(&mut self, deployment: &Deployment) {
+        if !self.show_logs && deployment.status == "succeeded" {
+            return;
+        }
+        if let Some(reader) = &mut self.reader
+            && !reader.has_begun()
+            && self.sealed.1 > LAST_FRAMES
+        {
+            reader.skip(self.sealed.1 - LAST_FRAMES);
+            self.log.begin_later();
+        }
+        self.read_log().await;
+        if let Some(reader) = &self.reader
+            && reader.has_begun()
+            && reader.must_be_complete(deployment)
+        {
+            print::warning("the log was cut off: its final frame is missing");
+        }
+    }
+
     /// Opens what is new in the log. A log that cannot be read must not end the following.
-    async fn read_log(&mut self, attempt: Option<u32>) {
+    async fn read_log(&mut self) {
         let Some(reader) = &mut self.reader else {
             return;
         };
-        if let (Some(new), Some(old)) = (attempt, reader.attempt())
-            && new > old
+        if reader
+            .attempt()
+            .is_some_and(|attempt| self.sealed.0 > attempt)
         {
             reader.restart();
         }
-        match reader.more().await {
-            Ok(bytes) => {
-                if self.show_logs && !bytes.is_empty() {
-                    print::log(&String::from_utf8_lossy(&bytes));
+        loop {
+            match reader.some().await {
+                Ok(Some(bytes)) => {
+                    if self.show_logs {
+                        self.printer.beside(&bytes);
+                    }
+                    self.log.push(&bytes);
                 }
-                self.log.extend_from_slice(&bytes);
+                Ok(None) => return,
+                // The API did not answer; it may at the next word.
+                Err(error @ SealedError::Call(_)) => {
+                    tracing::debug!(%error, "the log could not be read");
+                    return;
+                }
+                Err(error) => {
+                    let why = std::error::Error::source(&error).map(ToString::to_string);
+                    print::warning(format!("{error}: {}", why.unwrap_or_default()));
+                    self.reader = None;
+                    return;
+                }
             }
-            Err(error) => tracing::debug!(%error, "the log could not be read"),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod changes;
 pub(crate) mod dry;
 pub(crate) mod follow;
+mod log_end;
 pub(crate) mod place;
 pub(crate) mod report;
 pub(crate) mod source;

@@ -39,9 +39,7 @@ pub(crate) fn finish(
             print::BOLD,
             "What the engine said (opened with your key):",
         ));
-        print::say(print::harmless(
-            tail(&String::from_utf8_lossy(&over.log), TAIL_LINES).trim_end(),
-        ));
+        print::say(over.log.last_lines(TAIL_LINES));
     }
     print::say(failure(deployment));
     print::suggestions(&advice(session, deployment));
@@ -289,18 +287,6 @@ fn place(diagnostic: &RunDiagnostic) -> String {
         }
     }
     text
-}
-
-/// The last lines of a text.
-fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().collect();
-    let from = all.len().saturating_sub(lines);
-    let mut tail = String::new();
-    if from > 0 {
-        let _ = writeln!(tail, "… {from} lines before");
-    }
-    tail.push_str(&all[from..].join("\n"));
-    tail
 }
 
 /// What `get deployment` shows under its table.

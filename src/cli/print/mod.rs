@@ -3,6 +3,7 @@
 //!
 //! Start at [`data`] and [`note`]; [`value`] chooses between table, JSON and YAML.
 
+mod clean;
 pub(crate) mod diagnostic;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -113,18 +114,28 @@ pub(crate) fn suggestions(lines: &[String]) {
     }
 }
 
-/// Log lines as they come, above the progress, made harmless for terminals.
-pub(crate) fn log(text: &str) {
-    let text = if is_watched() {
-        harmless(text)
-    } else {
-        text.to_owned()
-    };
-    progress::above(|| {
-        let mut err = anstream::stderr().lock();
-        let _ = err.write_all(text.as_bytes());
-        let _ = err.flush();
-    });
+/// A log that is printed as it comes, in pieces that end anywhere. A terminal gets what it cannot obey, others get the
+/// bytes as they are.
+#[derive(Debug, Default)]
+pub(crate) struct LogPrinter(clean::Cleaner);
+
+impl LogPrinter {
+    /// To standard error, above the progress. Whether anybody reads it is not our business.
+    pub(crate) fn beside(&mut self, bytes: &[u8]) {
+        let clean = is_watched().then(|| self.0.bytes(bytes));
+        let bytes = clean.as_deref().map_or(bytes, str::as_bytes);
+        progress::above(|| {
+            let mut err = io::stderr().lock();
+            let _ = err.write_all(bytes);
+            let _ = err.flush();
+        });
+    }
+
+    /// To standard output.
+    pub(crate) fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let clean = io::stdout().is_terminal().then(|| self.0.bytes(bytes));
+        self::bytes(clean.as_deref().map_or(bytes, str::as_bytes))
+    }
 }
 
 /// A question, without a newline.
@@ -147,54 +158,5 @@ fn error_line(text: &str) {
 
 /// Removes what a terminal would obey from text that others wrote: all controls but newline and tab.
 pub(crate) fn harmless(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\n' | '\t' => clean.push(c),
-            '\u{1b}' => skip_sequence(&mut rest),
-            // C0, DEL and C1; and what reorders text.
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {}
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            _ => clean.push(c),
-        }
-    }
-    clean
-}
-
-/// Eats the rest of an escape sequence (CSI, OSC and the like, or two characters).
-fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    match rest.next() {
-        Some('[') => {
-            for c in rest.by_ref() {
-                if ('\u{40}'..='\u{7e}').contains(&c) {
-                    break;
-                }
-            }
-        }
-        Some(']' | 'P' | '_' | '^' | 'X') => {
-            while let Some(c) = rest.next() {
-                if c == '\u{7}' {
-                    break;
-                }
-                if c == '\u{1b}' {
-                    rest.next();
-                    break;
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::harmless;
-
-    #[test]
-    fn a_log_line_cannot_move_the_cursor_or_set_the_title() {
-        assert_eq!(harmless("a\u{1b}[2Jb\u{1b}]0;evil\u{7}c\rd\u{8}"), "abcd");
-        assert_eq!(harmless("\u{1b}]0;evil\u{1b}\\kept\ttab\n"), "kept\ttab\n");
-        assert_eq!(harmless("pay\u{202e}load"), "payload");
-    }
+    clean::Cleaner::default().text(text)
 }

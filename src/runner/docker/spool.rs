@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::daemon::{Daemon, failed, status};
 use crate::model::phase::FailureClass;
 use crate::runner::LaunchError;
-use crate::runner::event::Event;
+use crate::runner::event::{self, Event};
 
 /// The spool file inside the container.
 const FILE: &str = "/spool/events.jsonl";
@@ -118,7 +118,7 @@ fn parse_archive(source: impl Read, after: u64, mut send: impl FnMut(Vec<Event>)
             break;
         }
         // Cheap first: nearly all lines of a long run are known already.
-        if seq_of(&line).is_some_and(|seq| seq <= last) {
+        if event::seq_of(&line).is_some_and(|seq| seq <= last) {
             continue;
         }
         let Ok(event) = serde_json::from_slice::<Event>(&line) else {
@@ -142,19 +142,6 @@ fn parse_archive(source: impl Read, after: u64, mut send: impl FnMut(Vec<Event>)
         send(batch);
     }
     last
-}
-
-/// The number in a line, without parsing all of it; `None`: not found that quickly.
-fn seq_of(line: &[u8]) -> Option<u64> {
-    const KEY: &[u8] = b"\"seq\":";
-    let head = line.get(..200.min(line.len()))?;
-    let at = head.windows(KEY.len()).position(|part| part == KEY)? + KEY.len();
-    let digits: Vec<u8> = head[at..]
-        .iter()
-        .copied()
-        .take_while(u8::is_ascii_digit)
-        .collect();
-    std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
 /// Chunks of an asynchronous stream as a blocking reader.

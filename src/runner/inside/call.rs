@@ -18,7 +18,8 @@ use crate::runner::engine::stream::Level;
 
 /// Between the second SIGINT and SIGKILL.
 const LAST_CHANCE: Duration = Duration::from_secs(10);
-/// How long a pipe may stay open after the engine has ended and what it left is killed.
+/// How long an open pipe may be silent after the engine has ended and what it left is killed. While anything comes out of
+/// it, it is read: an engine may write faster than we seal.
 const DRAIN: Duration = Duration::from_secs(5);
 /// A document is no longer than this.
 const MAX_DOCUMENT: usize = 512 * 1024 * 1024;
@@ -118,7 +119,10 @@ impl Run<'_> {
         }
         loop {
             let wake = self.wake(deadline, &rung, limits.grace, drained);
-            match self.words.recv_timeout(wake) {
+            let word = self.words.recv_timeout(wake);
+            // Only what nobody says is silence: hearing one word out may itself take long.
+            let silent = matches!(word, Err(RecvTimeoutError::Timeout));
+            match word {
                 Ok(Word::Stop) => {
                     self.stop = true;
                     if matches!(rung, Rung::Calm) && exit.is_none() {
@@ -138,7 +142,6 @@ impl Run<'_> {
                     Said::Exited(how) => {
                         RUNNING.store(0, Ordering::SeqCst);
                         exit = Some(how);
-                        drained = Some(Instant::now() + DRAIN);
                         child::end_leftovers(DRAIN);
                     }
                 },
@@ -148,6 +151,9 @@ impl Run<'_> {
             }
             let now = Instant::now();
             if let Some(how) = exit {
+                if !silent {
+                    drained = Some(now + DRAIN);
+                }
                 if ends == 2 || drained.is_some_and(|until| now >= until) {
                     called.exit = how;
                     break;

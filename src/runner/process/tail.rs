@@ -1,12 +1,10 @@
 //! Reads a spool file as it grows: whole lines only, in order, from one number on.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
-use crate::runner::event::Event;
+use crate::runner::event::{self, Event};
 
 /// Read at once at most; a longer line is read whole all the same.
 const CHUNK: u64 = 1024 * 1024;
@@ -18,11 +16,6 @@ pub(super) struct Tail {
     /// End of the last whole line.
     offset: u64,
     after: u64,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    seq: u64,
 }
 
 impl Tail {
@@ -64,15 +57,17 @@ impl Tail {
                     None => take *= 4,
                 }
             };
-            for line in bytes[..whole].split(|byte| *byte == b'\n') {
-                if line.is_empty() {
-                    continue;
+            let mut rest = &bytes[..whole];
+            let mut line = Vec::new();
+            while rest.read_until(b'\n', &mut line)? > 0 {
+                if event::seq_of(&line).is_none_or(|seq| seq > self.after) {
+                    let event: Event = serde_json::from_slice(&line).map_err(io::Error::other)?;
+                    if event.seq > self.after {
+                        self.after = event.seq;
+                        found.push(event);
+                    }
                 }
-                let head: Head = serde_json::from_slice(line).map_err(io::Error::other)?;
-                if head.seq > self.after {
-                    found.push(serde_json::from_slice(line).map_err(io::Error::other)?);
-                    self.after = head.seq;
-                }
+                line.clear();
             }
             self.offset += whole as u64;
         }

@@ -80,7 +80,8 @@ impl Stream {
             }
             all.push(key);
         }
-        let (seal, header) = if job.unsealed {
+        // Compiled into no release: there a job that asks for it is sealed like any other.
+        let (seal, header) = if cfg!(debug_assertions) && job.unsealed {
             (Seal::Clear(0), b"unsealed\n".to_vec())
         } else {
             let (sealer, header) = Sealer::new(&job.run, job.attempt, name.as_str(), &all);
