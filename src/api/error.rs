@@ -11,6 +11,7 @@ use crate::deploy;
 use crate::model::access::Level;
 use crate::model::{Diagnostic, Place, diag::Document};
 use crate::store::objects::ObjectError;
+use crate::store::{StoreError, Trouble};
 use crate::wire::{ErrorBody, ErrorDetails, FailedCheck};
 
 /// Why a request is not done.
@@ -85,6 +86,22 @@ impl Refusal {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("content type `{found}` is not supported here, send `{expected}`"),
         )
+    }
+
+    /// 500, or what the surroundings deny: 507 for a full disk, else 503.
+    fn store(error: &StoreError) -> Self {
+        let Some(trouble) = Trouble::of(error) else {
+            return Self::internal(error);
+        };
+        tracing::error!(%error, "the data directory cannot be used");
+        let status = match trouble {
+            Trouble::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Trouble::ReadOnly | Trouble::Denied | Trouble::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self {
+            code: Some(trouble.code()),
+            ..Self::new(status, format!("{error}: {}", trouble.in_words()))
+        }
     }
 
     /// 500. The causes go to the log and nowhere else.
@@ -166,7 +183,7 @@ impl From<ObjectError> for Refusal {
             ObjectError::Invalid { pointer, message } => {
                 Self::found(vec![Problem::invalid(pointer, message)])
             }
-            ObjectError::Store(error) => Self::internal(&error),
+            ObjectError::Store(error) => Self::store(&error),
         }
     }
 }
@@ -186,7 +203,8 @@ impl From<deploy::Error> for Refusal {
             deploy::Error::Conflict(message) => Self::conflict(message),
             deploy::Error::MissingProviders(providers) => Self::missing_providers(providers),
             deploy::Error::NotYet => Self::not_yet(error.to_string()),
-            deploy::Error::Store(_) | deploy::Error::Internal(_) => Self::internal(&error),
+            deploy::Error::Store(error) => Self::store(&error),
+            deploy::Error::Internal(_) => Self::internal(&error),
         }
     }
 }

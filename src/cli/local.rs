@@ -74,6 +74,7 @@ pub(crate) fn service_settings(settings: &Settings) -> deploy::Settings {
     deploy::Settings {
         allow_downloads: settings.file.allow_downloads.unwrap_or(true),
         shortcuts: settings.file.shortcuts.unwrap_or_default(),
+        deadlines: settings.file.deadlines.unwrap_or_default(),
         // The control run of the tests that look for a secret; a released binary has no such switch.
         unsealed: cfg!(debug_assertions) && std::env::var_os("WINDLASS_TEST_UNSEALED").is_some(),
         ..deploy::Settings::default()

@@ -31,6 +31,7 @@ mod sealed;
 mod serve;
 mod settings;
 mod state;
+mod trouble;
 mod work;
 
 use std::ffi::OsString;
@@ -220,9 +221,18 @@ impl Session {
     /// Starts another worker whenever there is work and nobody does it: whoever killed the last one, every command
     /// that goes on meanwhile, and at the latest the next one, has the runs adopted.
     async fn tend(&self) -> std::convert::Infallible {
+        let mut told = false;
         loop {
             tokio::time::sleep(TEND).await;
             self.see_to_work().await;
+            let no_space = self
+                .local
+                .get()
+                .and(trouble::no_space(&self.settings.data_dir));
+            if let Some(words) = no_space.as_ref().filter(|_| !told) {
+                print::warning(words);
+            }
+            told = no_space.is_some();
         }
     }
 
@@ -255,7 +265,7 @@ pub fn main() -> ExitCode {
     }
     match start(cli) {
         Ok(exit) => exit.into(),
-        Err(error) => tell(&error).into(),
+        Err(failure) => tell(&failure).into(),
     }
 }
 
@@ -266,7 +276,22 @@ fn usage(told: &clap::Error) -> Exit {
     if is_answer { Exit::OK } else { Exit::FAILED }
 }
 
-fn start(cli: Cli) -> anyhow::Result<Exit> {
+/// Why a command failed, and what can be done where its surroundings are to blame.
+struct Failure {
+    error: anyhow::Error,
+    advice: Option<String>,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            advice: None,
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<Exit, Failure> {
     let settings = settings::load(&Flags {
         org: cli.global.org,
         data_dir: cli.global.data_dir,
@@ -289,11 +314,14 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
     });
     // A question that nobody answered still waits in a thread; nothing else may be left.
     runtime.shutdown_background();
-    result
+    result.map_err(|error| Failure {
+        advice: trouble::advice(&error, &session.settings),
+        error,
+    })
 }
 
 /// Prints why a command failed.
-fn tell(error: &anyhow::Error) -> Exit {
+fn tell(Failure { error, advice }: &Failure) -> Exit {
     if is_broken_pipe(error) {
         return Exit::OK; // Who read has read enough.
     }
@@ -307,6 +335,8 @@ fn tell(error: &anyhow::Error) -> Exit {
     print::error(error);
     if let Some(advised) = error.downcast_ref::<Advised>() {
         print::suggestions(&advised.suggestions);
+    } else if let Some(advice) = advice {
+        print::suggestions(std::slice::from_ref(advice));
     }
     Exit::FAILED
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
+use crate::runner::job::Deadlines;
 use crate::wire::runners::Shortcuts;
 
 /// The organisation of local mode where none is set.
@@ -45,6 +46,10 @@ pub(crate) struct File {
     /// What runs save themselves; all of it where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shortcuts: Option<Shortcuts>,
+    /// Seconds that each phase of a run may take: `init`, `plan`, `apply`, `destroy`, `finish`; and `grace` for an engine
+    /// that was asked to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadlines: Option<Deadlines>,
     /// Host paths that runners may mount read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mount_allow: Vec<PathBuf>,

@@ -38,6 +38,7 @@ pub(crate) use self::deletion::Delete;
 pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
 pub(crate) use self::settle::Settle;
+use crate::runner::job::Deadlines;
 use crate::store::deployments::rows;
 use crate::store::{Store, StoreError, Watch};
 use crate::wire::runners::Shortcuts;
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) allow_downloads: bool,
     /// What runs may save themselves; a runner may forbid more.
     pub(crate) shortcuts: Shortcuts,
+    /// How long the phases of a run may take.
+    pub(crate) deadlines: Deadlines,
     /// How long fetching one git source may take.
     pub(crate) git_timeout: std::time::Duration,
     /// Seal nothing: only for the control run of the tests.
@@ -66,6 +69,7 @@ impl Default for Settings {
             allow_process: true,
             allow_downloads: true,
             shortcuts: Shortcuts::default(),
+            deadlines: Deadlines::default(),
             git_timeout: std::time::Duration::from_secs(60),
             unsealed: false,
         }

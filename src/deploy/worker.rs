@@ -57,7 +57,8 @@ pub(crate) async fn run(
 /// one refusal proves nothing.
 async fn take_lock(service: &Service) -> Result<Option<WorkerLock>, StoreError> {
     for _ in 0..TRIES {
-        if let Some(lock) = service.store.place().worker_lock()? {
+        if let Some(mut lock) = service.store.place().worker_lock()? {
+            lock.sign();
             return Ok(Some(lock));
         }
         tokio::time::sleep(PAUSE).await;

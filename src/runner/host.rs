@@ -24,6 +24,21 @@ pub(crate) struct Engine {
     pub(crate) path: PathBuf,
 }
 
+/// What a person should do about an error of a file, as the end of a sentence; empty where there is nothing to say.
+pub(crate) fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space on its disk and deploy again"
+        }
+        ErrorKind::ReadOnlyFilesystem => "; make it writable and deploy again",
+        ErrorKind::PermissionDenied => {
+            "; give it to the user that runs Windlass, with all rights, and deploy again"
+        }
+        _ => "",
+    }
+}
+
 /// Finds the engine a runner wants (`None`: any, OpenTofu first): where `engines` says, else in `PATH`.
 ///
 /// `engines` maps `opentofu` and `terraform` to a file. Fails with the command that installs what is missing.

@@ -87,8 +87,9 @@ pub(crate) struct Job {
     pub(crate) unsealed: bool,
 }
 
-/// Seconds.
+/// Seconds; what is not said is as by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Deadlines {
     pub(crate) init: u64,
     pub(crate) plan: u64,

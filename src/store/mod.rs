@@ -15,6 +15,7 @@ pub(crate) mod blobs;
 mod changes;
 pub(crate) mod clock;
 pub(crate) mod deployments;
+mod host;
 pub(crate) mod identity;
 mod migrate;
 pub(crate) mod objects;
@@ -22,6 +23,7 @@ pub(crate) mod place;
 pub(crate) mod sql;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use self::changes::Changes;
 pub(crate) use self::changes::Watch;
 use self::place::Place;
 use self::sql::{Connection, Database};
+pub(crate) use self::trouble::Trouble;
 use crate::seal::ring::{Keyring, UnlockError};
 
 /// Why the store did not do what it was asked.
@@ -71,6 +74,30 @@ pub(crate) enum StoreError {
         path: PathBuf,
         /// In words.
         why: String,
+    },
+    /// On a file system that other hosts see.
+    #[error(
+        "`{path}` lies on a network file system ({kind}), where another host could write at the same time; name a directory of this host with `--data-dir` or WINDLASS_DATA_DIR"
+    )]
+    Network {
+        /// The data directory.
+        path: PathBuf,
+        /// As the kernel calls it.
+        kind: String,
+    },
+    /// A worker of another host uses it.
+    #[error(
+        "`{path}` is used by host `{host}` (a worker with process id {pid}), and one host at a time may; wait until that worker is done, or run the command there. If that host is gone for good, or this is a copy of its directory, remove `{lock}` and run the command again"
+    )]
+    OtherHost {
+        /// The data directory.
+        path: PathBuf,
+        /// Its name.
+        host: String,
+        /// On that host.
+        pid: u32,
+        /// What says so.
+        lock: PathBuf,
     },
     /// A stored document that does not read back.
     #[error("a stored document ({what}) is damaged")]

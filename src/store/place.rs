@@ -8,6 +8,7 @@
 //! state/ENV    the engine's state, one directory per environment (design: on the runner's host)
 //! spool/RUN-N  what a run without a container has said
 //! mirror       providers; keys: what the client keeps
+//! worker.lock  held by the one worker; while it works, on which host
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreConfig, StoreError};
+use super::{StoreConfig, StoreError, host};
 use crate::seal::ring::Keyring;
 
 /// Version of the directory's layout.
@@ -43,6 +44,7 @@ impl Place {
         let root = &config.data_dir;
         make_directory(root)?;
         let root = fs::canonicalize(root).map_err(|error| StoreError::file(root, "read", error))?;
+        host::check(&root)?;
         for name in ["blobs/sha256", "state", "spool", "mirror", "keys"] {
             make_directory(&root.join(name))?;
         }
@@ -108,10 +110,13 @@ impl Place {
 
     /// Takes the lock that makes its holder the worker of this directory; `None` when another holds it.
     pub(crate) fn worker_lock(&self) -> Result<Option<WorkerLock>, StoreError> {
-        let path = self.root.join("worker.lock");
+        let path = self.root.join(host::LOCK);
         let file = open_private(&path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(WorkerLock { _file: file })),
+            Ok(()) => Ok(Some(WorkerLock {
+                file,
+                signed: false,
+            })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(StoreError::file(&path, "locked", errno.into())),
         }
@@ -120,7 +125,27 @@ impl Place {
 
 /// Proof that this process is the one worker of its data directory; the lock goes when it is dropped.
 pub(crate) struct WorkerLock {
-    _file: File,
+    file: File,
+    signed: bool,
+}
+
+impl WorkerLock {
+    /// Says in the file on which host the worker runs, until it ends.
+    pub(crate) fn sign(&mut self) {
+        self.signed = true;
+        if let Err(error) = host::sign(&self.file) {
+            // A full disk: the lock holds all the same.
+            tracing::warn!(%error, "which host works here could not be written down");
+        }
+    }
+}
+
+impl Drop for WorkerLock {
+    fn drop(&mut self) {
+        if self.signed {
+            let _ = self.file.set_len(0);
+        }
+    }
 }
 
 fn make_directory(path: &Path) -> Result<(), StoreError> {

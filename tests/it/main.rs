@@ -26,6 +26,7 @@ mod settle;
 mod shipped;
 mod shortcuts;
 mod support;
+mod weather;
 
 use std::collections::BTreeSet;
 use std::path::Path;

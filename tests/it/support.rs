@@ -541,6 +541,16 @@ impl Place {
         })
     }
 
+    /// Where in the record of everything the end of this deployment stands.
+    pub(crate) fn end_position(&self, id: &str) -> i64 {
+        self.in_database(async |database| {
+            use sqlx::Row as _;
+            let query = "SELECT max(position) FROM events WHERE deployment = $1 AND json_type(what, '$.ended') IS NOT NULL";
+            let row = sqlx::query(query).bind(id).fetch_one(&mut *database).await;
+            row.expect("a position").get(0)
+        })
+    }
+
     /// Workers of this data directory that are alive.
     pub(crate) fn workers(&self) -> Vec<i32> {
         self.processes()
@@ -745,6 +755,12 @@ impl Client {
         let status = self.child.as_mut()?.try_wait().expect("a child")?;
         self.child = None;
         Some(self.done(status))
+    }
+
+    /// Whether it has said this on standard error so far.
+    pub(crate) fn has_said(&self, words: &str) -> bool {
+        let said = fs::read(self.stderr.path()).unwrap_or_default();
+        String::from_utf8_lossy(&said).contains(words)
     }
 
     /// Waits for its end.

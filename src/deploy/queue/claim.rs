@@ -5,7 +5,7 @@ use crate::deploy::offer::{Keep, Offer};
 use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
 use crate::deploy::{Error, Service, runners};
 use crate::model::phase::{self, FailureClass, Mode, Outcome, Step};
-use crate::runner::job::{Action, Deadlines, Job, PROTOCOL};
+use crate::runner::job::{Action, Job, PROTOCOL};
 use crate::runner::{Adoptable, Assignment, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
@@ -122,7 +122,7 @@ impl Service {
         let attempt = row.attempt + 1;
         let event = phase::Event::Claimed {
             attempt,
-            at_us: clock::now_us(),
+            at_us: clock::now_us().max(row.created_us),
         };
         let Some(running) = phase::after(&row.phase, &event) else {
             return Ok(Looked::Gone);
@@ -289,7 +289,7 @@ impl Service {
                     .await?
                     .unwrap_or_default(),
                 log_level: row.log_level.clone(),
-                deadlines: Deadlines::default(),
+                deadlines: self.settings.deadlines,
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),
                 // The launching host knows them.
                 packages: Vec::new(),

@@ -131,7 +131,8 @@ impl Service {
         let ended = phase::Event::Ended {
             attempt,
             outcome,
-            at_us: clock::now_us(),
+            // The clock may have been turned back since.
+            at_us: clock::now_us().max(row.created_us),
         };
         let Some(over) = phase::after(&row.phase, &ended) else {
             return Ok(());

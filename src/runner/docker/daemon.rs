@@ -160,9 +160,21 @@ pub(super) fn status(error: &Error) -> Option<u16> {
     }
 }
 
+/// Whether the daemon says that its disk is full.
+pub(super) fn is_full(error: &Error) -> bool {
+    describe(error).contains("no space left on device")
+}
+
 /// An error of a call: the daemon's own words when it answered, else that it did not.
 pub(super) fn failed(daemon: &Daemon, doing: &str, error: &Error) -> LaunchError {
     match status(error) {
+        Some(_) if is_full(error) => LaunchError {
+            class: FailureClass::StartFailed,
+            message: format!(
+                "Docker could not {doing}: there is no space left on its disk. Free some (`docker system df` shows what takes it, `docker system prune` removes what nobody uses), or deploy with `--runner process`"
+            ),
+            transient: false,
+        },
         Some(status) => LaunchError {
             class: FailureClass::StartFailed,
             message: format!("Docker could not {doing}: {}", describe(error)),

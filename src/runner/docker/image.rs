@@ -11,14 +11,15 @@ use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
-    ListImagesOptionsBuilder, RemoveImageOptionsBuilder, UploadToContainerOptionsBuilder,
+    ListImagesOptionsBuilder, PruneImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::container;
-use super::daemon::{Daemon, describe, failed, status};
+use super::daemon::{Daemon, describe, failed, is_full, status};
 use crate::model::phase::FailureClass;
 use crate::runner::image::{Content, Context, Entry, Program, REPOSITORY};
 use crate::runner::spec::{LABEL, LABEL_KIND, VolumeKind, hex, volume_labels};
@@ -26,6 +27,8 @@ use crate::runner::{HostSettings, LaunchError};
 
 /// Label of our images: the whole digest.
 const LABEL_IMAGE: &str = "windlass.image";
+/// Label of everything that a build of ours makes on its way.
+const LABEL_PART: &str = "windlass.part";
 /// How many of our images stay when newer ones are built.
 const KEEP: usize = 4;
 
@@ -67,7 +70,13 @@ pub(super) async fn build(
         tokio::select! {
             step = steps.next() => match step {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(unbuilt(daemon, &error)),
+                Some(Err(error)) => {
+                    drop(steps);
+                    if is_full(&error) {
+                        remove_half_built(daemon).await;
+                    }
+                    return Err(unbuilt(daemon, context, &error));
+                }
                 None => break,
             },
             _ = ticks.tick() => {
@@ -92,6 +101,21 @@ pub(super) async fn build(
     })
 }
 
+/// Removes the steps of builds that failed: images of ours that nothing names and nothing stands on. The daemon would keep
+/// them for the next build, which has no room while they are there.
+async fn remove_half_built(daemon: &Daemon) {
+    let filters = HashMap::from([
+        ("dangling".to_owned(), vec!["true".to_owned()]),
+        ("label".to_owned(), vec![LABEL_PART.to_owned()]),
+    ]);
+    let options = PruneImagesOptionsBuilder::default()
+        .filters(&filters)
+        .build();
+    if let Err(error) = daemon.docker.prune_images(Some(options)).await {
+        tracing::debug!(%error, "half-built images were not removed");
+    }
+}
+
 fn progress(sent: u64, total: u64) -> String {
     const MIB: u64 = 1 << 20;
     if sent < total {
@@ -105,8 +129,16 @@ fn progress(sent: u64, total: u64) -> String {
     }
 }
 
-fn unbuilt(daemon: &Daemon, error: &Error) -> LaunchError {
+fn unbuilt(daemon: &Daemon, context: &Context, error: &Error) -> LaunchError {
     match error {
+        _ if is_full(error) => LaunchError {
+            class: FailureClass::ImageMissing,
+            message: format!(
+                "there is no space for the runner image on Docker's disk: it takes about {} MiB twice while it is built. Free some (`docker system df` shows what takes it, `docker system prune` removes what nobody uses), or deploy with `--runner process`",
+                context.size() >> 20
+            ),
+            transient: false,
+        },
         Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => LaunchError {
             class: FailureClass::ImageMissing,
             message: format!(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::phase::FailureClass;
+use crate::runner::host::advice;
 use crate::runner::spec::StatePlace;
 use crate::runner::state;
 use crate::runner::{HostSettings, LaunchError};
@@ -226,7 +227,11 @@ fn moved(what: String) -> LaunchError {
 fn failed(path: &Path, what: &str, error: &std::io::Error) -> LaunchError {
     LaunchError {
         class: FailureClass::StartFailed,
-        message: format!("`{}` could not be {what}: {error}", path.display()),
+        message: format!(
+            "`{}` could not be {what}: {error}{}",
+            path.display(),
+            advice(error)
+        ),
         transient: false,
     }
 }

@@ -216,6 +216,8 @@ fn remaining(seen: &container::Seen) -> Option<Duration> {
     let started: jiff::Timestamp = seen.started_at.as_ref()?.parse().ok()?;
     let wait: i64 = seen.labels.get(LABEL_WAIT)?.parse().ok()?;
     let since = jiff::Timestamp::now().duration_since(started).as_secs();
+    // The clock may have been turned back since.
+    let since = since.max(0);
     u64::try_from(wait - since).ok().map(Duration::from_secs)
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 
 use super::child::{self, Exit, Said, Word};
 use super::ear::{Desk, Heard};
-use super::guard::Guard;
+use super::guard::stream::Ends;
 use super::run::Run;
 use crate::runner::engine::Command;
 use crate::runner::engine::stream::Level;
@@ -68,12 +68,13 @@ enum Rung {
 }
 
 impl Run<'_> {
-    /// Carries out one command. Fails only when the engine cannot be started.
+    /// Carries out one command. Fails only when the engine cannot be started; `stream` is where it says what it changes.
     pub(crate) fn call(
         &mut self,
         command: &Command<'_>,
         ear: &mut Ear,
         limits: Limits,
+        stream: Option<Ends>,
     ) -> std::io::Result<Called> {
         self.processes += 1;
         let number = self.processes;
@@ -84,11 +85,6 @@ impl Run<'_> {
             &format!("$ {} {}", self.program.display(), arguments.join(" ")),
         );
         let began = Instant::now();
-        let stream = self
-            .guard
-            .as_mut()
-            .filter(|_| matches!(ear, Ear::Stream(heard) if heard.applies()))
-            .and_then(Guard::stream);
         let pid = child::start(
             &self.program,
             &arguments,

@@ -10,7 +10,8 @@
 //! lives beside every engine. Signals alone come through a runtime of one thread, because handling them otherwise
 //! needs unsafe code.
 //!
-//! Exit codes: 0 the run went well, 1 it did not (the events say why), 3 no job came, 4 the spool cannot be used.
+//! Exit codes: 0 the run went well, 1 it did not (the events say why), 3 no job came, 4 the spool cannot be
+//! used, 5 there is no space for it.
 
 mod apply;
 mod call;
@@ -214,7 +215,7 @@ fn supervise(
         Ok(spool) => spool,
         Err(error) => {
             complain(&format!("cannot begin the spool: {}", error.kind()));
-            return ExitCode::from(4);
+            return unusable(&error);
         }
     };
     let finished = match intake {
@@ -227,7 +228,7 @@ fn supervise(
             // Without this record the attempt never began, so no engine starts before it is on the disk.
             if let Err(error) = spool.sync() {
                 complain(&format!("cannot write the spool: {}", error.kind()));
-                return ExitCode::from(4);
+                return unusable(&error);
             }
             let done = catch_unwind(AssertUnwindSafe(|| {
                 run::carry_out(Parts {
@@ -253,13 +254,25 @@ fn supervise(
     spool.say(Kind::Finished(Box::new(finished)));
     if let Err(error) = spool.finish(Duration::from_secs(600)) {
         complain(&format!("cannot write the spool: {}", error.kind()));
-        return ExitCode::from(4);
+        return unusable(&error);
     }
     if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Exit code of a supervisor that cannot use its spool.
+pub(crate) const UNUSABLE: u8 = 4;
+/// The same, because there is no space.
+pub(crate) const NO_SPACE: u8 = 5;
+
+fn unusable(error: &io::Error) -> ExitCode {
+    ExitCode::from(match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NO_SPACE,
+        _ => UNUSABLE,
+    })
 }
 
 fn failed(class: FailureClass, message: String) -> Finished {

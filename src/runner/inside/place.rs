@@ -46,7 +46,14 @@ impl Place {
         if tmp.as_os_str().len() > MAX_TMP {
             tmp = tempfile::Builder::new()
                 .prefix("windlass-")
-                .tempdir_in("/tmp")?
+                .tempdir_in("/tmp")
+                .map_err(|error| {
+                    let words = format!(
+                        "the path of the data directory is too long for the sockets of providers, and `/tmp` cannot be used instead: {}; make `/tmp` usable, or use a data directory with a shorter path",
+                        error.kind()
+                    );
+                    io::Error::other(words)
+                })?
                 .keep();
         }
         let place = Self {
@@ -157,13 +164,12 @@ impl Place {
 
 /// Memory that the container may use, if it is limited.
 pub(crate) fn memory_limit() -> Option<u64> {
-    [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .iter()
-    .find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
-    .filter(|limit| *limit < 1 << 50)
+    limit_below(Path::new(CGROUP))
+}
+
+fn limit_below(cgroup: &Path) -> Option<u64> {
+    number_in(cgroup, ["memory.max", "memory/memory.limit_in_bytes"])
+        .filter(|limit| *limit < 1 << 50)
 }
 
 /// What the engine may use of the machine's memory.
@@ -238,16 +244,35 @@ impl Memory {
 
 /// How often the memory limit has killed something here.
 pub(crate) fn memory_kills() -> Option<u64> {
-    [
-        "/sys/fs/cgroup/memory.events",
-        "/sys/fs/cgroup/memory/memory.oom_control",
-    ]
-    .iter()
-    .find_map(|path| {
-        fs::read_to_string(path)
-            .ok()?
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    kills_below(Path::new(CGROUP))
+}
+
+/// The most memory that was ever used here, where the kernel tells.
+pub(crate) fn memory_peak() -> Option<u64> {
+    number_in(
+        Path::new(CGROUP),
+        ["memory.peak", "memory/memory.max_usage_in_bytes"],
+    )
+}
+
+/// Where a container sees its own limits: version 2 at once, version 1 by controller.
+const CGROUP: &str = "/sys/fs/cgroup";
+
+fn kills_below(cgroup: &Path) -> Option<u64> {
+    ["memory.events", "memory/memory.oom_control"]
+        .iter()
+        .find_map(|file| {
+            fs::read_to_string(cgroup.join(file))
+                .ok()?
+                .lines()
+                .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+        })
+}
+
+fn number_in(cgroup: &Path, files: [&str; 2]) -> Option<u64> {
+    files.iter().find_map(|file| {
+        let text = fs::read_to_string(cgroup.join(file)).ok()?;
+        text.trim().parse().ok()
     })
 }
 
@@ -410,5 +435,33 @@ mod tests {
             bare.contains("direct {\n  }") && !bare.contains("mirror"),
             "{bare}"
         );
+    }
+
+    #[test]
+    fn both_versions_of_the_kernels_accounts_are_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("below")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        assert_eq!(kills_below(dir.path()), None);
+        write(
+            "memory/memory.oom_control",
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+        );
+        write("memory/memory.limit_in_bytes", "134217728\n");
+        assert_eq!(kills_below(dir.path()), Some(3));
+        assert_eq!(limit_below(dir.path()), Some(128 << 20));
+        write("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(limit_below(dir.path()), None, "no limit");
+        write(
+            "memory.events",
+            "low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n",
+        );
+        write("memory.max", "max\n");
+        fs::remove_dir_all(dir.path().join("memory")).expect("gone");
+        assert_eq!(kills_below(dir.path()), Some(1));
+        assert_eq!(limit_below(dir.path()), None, "no limit");
     }
 }

@@ -22,6 +22,7 @@ use crate::model::phase::{FailureClass, Outcome, Step};
 use crate::runner::engine::stream::Level;
 use crate::runner::engine::{Command, Kind as EngineKind};
 use crate::runner::event::{Finished, Kind};
+use crate::runner::host::advice;
 use crate::runner::job::{Action, Job};
 use crate::wire::deployments::RunRecord;
 use crate::wire::state::Open;
@@ -186,10 +187,12 @@ impl<'a> Run<'a> {
             .map_err(|message| Failure::new(FailureClass::EngineMissing, message))?;
         let broken = |what: &'static str| {
             move |error: std::io::Error| {
-                Failure::new(
-                    FailureClass::Internal,
-                    format!("could not {what}: {}", error.kind()),
-                )
+                let todo = advice(&error);
+                let class = match todo {
+                    "" => FailureClass::Internal,
+                    _ => FailureClass::StartFailed,
+                };
+                Failure::new(class, format!("could not {what}: {error}{todo}"))
             }
         };
         let mut memory = Vec::new();
@@ -280,7 +283,12 @@ impl<'a> Run<'a> {
         let guarded = self.guard.as_mut().map_or(Ok(()), Guard::before_engine);
         self.tell_notes();
         guarded?;
-        self.call(command, ear, limits).map_err(|error| {
+        let applies = matches!(ear, Ear::Stream(heard) if heard.applies());
+        let stream = match self.guard.as_mut().filter(|_| applies) {
+            Some(guard) => guard.stream()?,
+            None => None,
+        };
+        self.call(command, ear, limits, stream).map_err(|error| {
             Failure::new(
                 FailureClass::EngineMissing,
                 format!(
@@ -329,17 +337,15 @@ impl<'a> Run<'a> {
             .as_mut()
             .map(|guard| (guard.end(clean), guard.state()));
         self.tell_notes();
-        let Some((open, state)) = ended else {
+        let Some(((open, written), state)) = ended else {
             return result;
         };
         self.facts.total = state.map(|state| state.managed);
-        match open {
-            Ok(open) => {
-                self.facts.open = open;
-                result
-            }
+        self.facts.open = open;
+        match written {
             // What went wrong before says more.
             Err(error) => result.and_then(|_| Err(error.into())),
+            Ok(()) => result,
         }
     }
 }

@@ -72,10 +72,12 @@ impl Run<'_> {
         if starved {
             let limit = place::memory_limit()
                 .map_or_else(String::new, |limit| format!(" of {} MiB", limit >> 20));
+            let peak = place::memory_peak()
+                .map_or_else(String::new, |peak| format!(" (peak: {} MiB)", peak >> 20));
             return Err(Failure::new(
                 FailureClass::OutOfMemory,
                 format!(
-                    "the memory limit{limit} was hit during `{name}`; raise `memory_bytes` of the runner"
+                    "the memory limit{limit} was hit during `{name}`{peak}; raise `memory_bytes` of the runner"
                 ),
             ));
         }

@@ -67,7 +67,7 @@ fn error(class: FailureClass, message: impl Into<String>) -> LaunchError {
 fn failed(what: &str, why: &std::io::Error) -> LaunchError {
     LaunchError {
         class: FailureClass::StartFailed,
-        message: format!("could not {what}: {why}"),
+        message: format!("could not {what}: {why}{}", host::advice(why)),
         transient: true,
     }
 }

@@ -1,6 +1,7 @@
 //! Decides how a run has ended, from what it said and how its carrier ended. Pure.
 
 use crate::model::phase::{FailureClass, Outcome};
+use crate::runner::inside::{NO_SPACE, UNUSABLE};
 use crate::runner::{Exit, Launch, LaunchError, RunEnd, event::Event, event::Kind};
 
 /// After this many attempts that never began, the deployment fails.
@@ -91,7 +92,7 @@ pub(crate) fn of(
         failure_class: FailureClass::Killed,
         message: format!(
             "the {what} ended{} before it could report; {goes_on}",
-            code(exit)
+            code(exit, launch)
         ),
     }
 }
@@ -110,7 +111,10 @@ fn never_began(
     let (message, class, final_) = match unable {
         Some(error) => (error.message, error.class, !error.transient),
         None => (
-            format!("the {what} ended{} before it accepted its job", code(exit)),
+            format!(
+                "the {what} ended{} before it accepted its job",
+                code(exit, launch)
+            ),
             FailureClass::StartFailed,
             false,
         ),
@@ -152,8 +156,18 @@ fn limit(launch: &Launch) -> String {
     }
 }
 
-fn code(exit: &Exit) -> String {
+fn code(exit: &Exit, launch: &Launch) -> String {
+    let spool = match launch {
+        Launch::Docker(_) => "the disk of the Docker daemon",
+        Launch::Process(_) => "the disk of the data directory",
+    };
     match exit.code {
+        Some(code) if code == i64::from(NO_SPACE) => {
+            format!(" (there is no space left on {spool}: free some)")
+        }
+        Some(code) if code == i64::from(UNUSABLE) => {
+            format!(" (it could not write its spool to {spool})")
+        }
         Some(code @ 129..=159) => format!(" by signal {}", code - 128),
         Some(code) => format!(" with exit code {code}"),
         None => String::new(),

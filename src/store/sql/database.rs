@@ -51,9 +51,19 @@ impl Database {
     /// Begins a write. Nobody else writes until it ends.
     pub(in crate::store) async fn writing(&self) -> Result<Connection, Error> {
         match self {
-            Self::Sqlite { writer, .. } => Ok(Connection::sqlite(
-                writer.begin_with("BEGIN IMMEDIATE").await?,
-            )),
+            Self::Sqlite { writer, .. } => {
+                let begin = || writer.begin_with("BEGIN IMMEDIATE");
+                let transaction = match begin().await {
+                    // A full disk makes SQLite itself take a transaction back; its connection then still counts as
+                    // being in one, and would for ever.
+                    Err(Error::InvalidSavePointStatement) => {
+                        writer.acquire().await?.close().await?;
+                        begin().await?
+                    }
+                    begun => begun?,
+                };
+                Ok(Connection::sqlite(transaction))
+            }
         }
     }
 

@@ -184,7 +184,7 @@ fn an_environment_never_has_two_writers(place: &Place) {
 }
 
 /// Imports what can be imported and dismisses the rest, as a person would; afterwards nothing is open.
-fn settle(place: &Place) {
+pub(crate) fn settle(place: &Place) {
     let open = |list: &str| -> Vec<String> {
         let view = place.json(["state", "list", "shop", "dev", "-o", "json"]);
         let addresses = view[list].as_array().cloned().unwrap_or_default();

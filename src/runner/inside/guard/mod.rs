@@ -39,6 +39,7 @@ use self::stream::{Ends, Stream};
 use super::spool::Syncer;
 use crate::runner::engine::document::State;
 use crate::runner::engine::stream::Change;
+use crate::runner::host::advice;
 use crate::wire::state::Open;
 
 /// Why the state cannot be used; in clear.
@@ -50,7 +51,7 @@ pub(crate) enum GuardError {
     )]
     Damaged,
     /// Something about the directory.
-    #[error("could not {what} in the state directory: {}", .error.kind())]
+    #[error("could not {what} in the state directory: {}{}", .error.kind(), advice(.error))]
     Io {
         what: &'static str,
         error: io::Error,
@@ -59,6 +60,16 @@ pub(crate) enum GuardError {
 
 fn io_error(what: &'static str) -> impl Fn(io::Error) -> GuardError {
     move |error| GuardError::Io { what, error }
+}
+
+/// Room that is kept for the journal while an engine changes things.
+const JOURNAL_ROOM: u64 = 256 * 1024;
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// The guard of one run.
@@ -164,25 +175,48 @@ impl Guard {
         }
     }
 
-    /// Where an engine that changes things is to say so; `None` where no file can be made: then a pipe has to do.
-    pub(crate) fn stream(&mut self) -> Option<Ends> {
-        let (stream, ends) = Stream::create(&self.dir, &self.run, self.attempt).ok()?;
-        self.stream = Some(stream);
-        Some(ends)
+    /// Where an engine that changes things is to say so, and how much room is kept for that. On a full disk no such engine
+    /// starts: it could change things and neither say so nor write its state. `None` where no file can be made for another
+    /// reason: then a pipe has to do.
+    pub(crate) fn stream(&mut self) -> Result<Option<Ends>, GuardError> {
+        let made = Stream::create(&self.dir, &self.run, self.attempt)
+            .and_then(|made| stream::keep_room(&self.journal, JOURNAL_ROOM).map(|()| made));
+        match made {
+            Ok((stream, ends)) => {
+                self.stream = Some(stream);
+                Ok(Some(ends))
+            }
+            Err(error) if is_full(&error) => {
+                Err(io_error("keep room for what the engine does")(error))
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// These bytes of the engine are read, and what they say is noted.
     pub(crate) fn heard(&mut self, bytes: &[u8]) {
-        if let Some(stream) = &mut self.stream {
+        // What the journal could not take stays where the engine wrote it.
+        if let Some(stream) = self.stream.as_mut().filter(|_| !self.broken) {
             stream.done(bytes);
         }
     }
 
     /// The engine ended by itself and wrote its state: should anything die from here on, the state is the truth.
     pub(crate) fn engine_ended(&mut self) {
-        if !self.ours.is_empty() && self.state().is_some() {
+        let Some(state) = self.state().filter(|_| !self.ours.is_empty()) else {
+            return;
+        };
+        if self.unwritten(&state).is_empty() {
             self.note(What::Ended, &Change::default());
         }
+    }
+
+    /// What this run finished and the state does not hold, although its engine ended by itself: it could not write it.
+    fn unwritten(&self, state: &State) -> Vec<Entry> {
+        let before = state_in(&self.dir, COPY).unwrap_or_default();
+        let mut open = still_open(&self.ours, state, &before);
+        open.retain(|entry| entry.what == What::Unrecorded);
+        open
     }
 
     fn write(&mut self, entry: Entry) {
@@ -194,26 +228,32 @@ impl Guard {
         self.syncer.ask();
     }
 
-    /// After the engine: what is open now, written down for the runs to come. `clean` says that the engine ended by itself
-    /// and wrote its state; then what this run noted is settled.
-    pub(crate) fn end(&mut self, clean: bool) -> Result<Open, GuardError> {
+    /// After the engine: what is open now, and whether it could be written down for the runs to come. `clean` says that the
+    /// engine ended by itself and wrote its state; then what this run noted is settled, but for what the state lacks.
+    pub(crate) fn end(&mut self, clean: bool) -> (Open, Result<(), GuardError>) {
         let state = self.state();
-        let mut all = self.earlier.clone();
         let settled = clean && state.is_some();
-        if !settled {
-            all.extend(self.ours.iter().cloned());
-        }
         // A torn file will be replaced by the copy before the next start, so the copy is what counts.
         let before = state_in(&self.dir, COPY).unwrap_or_default();
         let state = state.unwrap_or_else(|| before.clone());
-        let open = still_open(&all, &state, &before);
-        if settled || self.broken {
-            write_journal(&self.dir, &open)?;
-        }
-        // The engine has ended and all that it said is read.
+        let open = if settled {
+            let mut open = still_open(&self.earlier, &state, &before);
+            open.extend(self.unwritten(&state));
+            open
+        } else {
+            let all: Vec<Entry> = self.earlier.iter().chain(&self.ours).cloned().collect();
+            still_open(&all, &state, &before)
+        };
+        let written = match settled || self.broken {
+            true => write_journal(&self.dir, &open),
+            false => Ok(()),
+        };
+        // The engine has ended and all that it said is read, and in the journal; else what it said stays for the next run.
         self.stream = None;
-        stream::remove_unread(&self.dir);
-        Ok(shown(&open))
+        if written.is_ok() {
+            stream::remove_unread(&self.dir);
+        }
+        (shown(&open), written)
     }
 
     /// What the state holds now; `None` when it cannot be read.

@@ -17,7 +17,7 @@ use crate::runner::engine::stream::{self, Said};
 
 /// Names of such files: `stream.RUN.ATTEMPT`.
 const PREFIX: &str = "stream.";
-/// Room that is kept, so that a full disk does not silence the engine at once.
+/// Room that is kept before the engine's next line, so that a disk that fills up does not silence it at once.
 const ROOM: u64 = 1024 * 1024;
 
 /// The file of one engine process.
@@ -52,7 +52,7 @@ impl Stream {
             options.open(&path)
         };
         let file = open(false)?;
-        let _ = rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM);
+        keep_room(&file, ROOM)?;
         let ends = Ends {
             write: open(true)?,
             read: File::open(&path)?,
@@ -85,6 +85,17 @@ impl Stream {
             let _ = self.file.write_all_at(&zeros, from);
         }
         self.emptied = upto;
+        let _ = rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, upto, ROOM);
+    }
+}
+
+/// Keeps room for so many bytes behind what a file holds, and leaves its length alone. Fails on a full disk; that a
+/// file system cannot do it is no failure.
+pub(super) fn keep_room(file: &File, bytes: u64) -> io::Result<()> {
+    let end = file.metadata()?.len();
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
+        Err(errno @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => Err(errno.into()),
+        _ => Ok(()),
     }
 }
 

@@ -31,6 +31,11 @@ fn begin(dir: &Path, attempt: u32) -> Guard {
     Guard::begin(dir, "run", attempt).expect("a guard")
 }
 
+fn ended((open, written): (Open, Result<(), GuardError>)) -> Open {
+    written.expect("written");
+    open
+}
+
 #[test]
 fn an_empty_state_is_put_before_the_first_apply() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -79,18 +84,18 @@ fn after_a_kill_journal_minus_state_is_open_and_stays_so() {
         unrecorded: vec!["t.b".into()],
         in_flight: vec!["t.c".into()],
     };
-    assert_eq!(guard.end(false).expect("worked out"), expected);
+    assert_eq!(ended(guard.end(false)), expected);
     drop(guard);
 
     // The next run makes both anew: the objects of the first one are still nobody's.
     let mut guard = begin(dir.path(), 2);
     put_state(dir.path(), &[("a", "1"), ("b", "8"), ("c", "9")]);
-    assert_eq!(guard.end(true).expect("worked out"), expected);
+    assert_eq!(ended(guard.end(true)), expected);
     drop(guard);
 
     // Imported: the state holds that very object.
     put_state(dir.path(), &[("a", "1"), ("b", "2")]);
-    let open = begin(dir.path(), 3).end(true).expect("worked out");
+    let open = ended(begin(dir.path(), 3).end(true));
     assert_eq!(open.unrecorded, Vec::<String>::new());
 }
 
@@ -102,7 +107,7 @@ fn a_supervisor_that_died_with_its_engine_is_worked_out_by_the_next() {
     guard.done(&change("t.a", "create", Some("1")));
     guard.started(&change("t.b", "delete", Some("5")));
     drop(guard);
-    let open = begin(dir.path(), 2).end(true).expect("worked out");
+    let open = ended(begin(dir.path(), 2).end(true));
     assert_eq!(open.unrecorded, ["t.a"]);
 }
 
@@ -112,7 +117,7 @@ fn a_clean_end_settles_everything() {
     let mut guard = begin(dir.path(), 1);
     guard.started(&change("t.a", "create", None));
     guard.errored(&change("t.a", "create", None));
-    assert_eq!(guard.end(true).expect("worked out"), Open::default());
+    assert_eq!(ended(guard.end(true)), Open::default());
     assert_eq!(fs::read(dir.path().join(JOURNAL)).expect("there"), b"");
 }
 
@@ -125,7 +130,7 @@ fn a_replacement_that_was_killed_between_its_halves_is_seen() {
     guard.done(&change("t.a", "delete", Some("1")));
     guard.started(&change("t.a", "create", None));
     guard.done(&change("t.a", "create", Some("2")));
-    let open = guard.end(false).expect("worked out");
+    let open = ended(guard.end(false));
     assert_eq!(open.unrecorded, ["t.a"]);
 }
 
@@ -138,7 +143,7 @@ fn a_new_object_whose_id_is_unknown_is_open_although_the_old_one_is_in_the_state
     guard.started(&change("t.a", "delete", Some("1")));
     guard.done(&change("t.a", "delete", Some("1")));
     guard.started(&change("t.a", "create", None));
-    let open = guard.end(false).expect("worked out");
+    let open = ended(guard.end(false));
     assert_eq!(open.in_flight, ["t.a"]);
     drop(guard);
     let open = begin(dir.path(), 2).open();
@@ -152,12 +157,12 @@ fn what_the_engine_calls_half_made_is_in_flight_no_more() {
     guard.before_engine().expect("copied");
     guard.started(&change("t.a", "create", None));
     put_state(dir.path(), &[("a", "1")]);
-    let open = guard.end(false).expect("worked out");
+    let open = ended(guard.end(false));
     assert_eq!(open.in_flight, ["t.a"], "its provisioners may not have run");
     let state = fs::read_to_string(dir.path().join(STATE)).expect("there");
     let half = state.replace("\"attributes\"", "\"status\":\"tainted\",\"attributes\"");
     fs::write(dir.path().join(STATE), half).expect("written");
-    assert_eq!(guard.end(false).expect("worked out"), Open::default());
+    assert_eq!(ended(guard.end(false)), Open::default());
 }
 
 #[test]
@@ -197,7 +202,7 @@ fn an_import_puts_what_the_plan_found_into_the_state_and_closes_it() {
     guard.done(&change("t.a", "create", Some("11")));
     guard.done(&change("t.b", "create", Some("22")));
     guard.started(&change("t.c", "create", None));
-    guard.end(false).expect("worked out");
+    ended(guard.end(false));
     drop(guard);
 
     let mut guard = begin(dir.path(), 2);
@@ -223,7 +228,7 @@ fn an_import_puts_what_the_plan_found_into_the_state_and_closes_it() {
     }
     assert!(!state.holds("t.foreign", None));
     assert_eq!(state.managed, 4);
-    assert_eq!(guard.end(true).expect("worked out").unrecorded, [""; 0]);
+    assert_eq!(ended(guard.end(true)).unrecorded, [""; 0]);
     assert_eq!(begin(dir.path(), 3).open().in_flight, ["t.c"]);
 }
 
@@ -239,8 +244,24 @@ fn an_import_that_the_plan_lacks_changes_nothing() {
     let import = guard.choose(&[]).expect("chosen");
     assert!(guard.adopt(import, &planned(&[("a", "1")])).is_err());
     assert_eq!(fs::read(dir.path().join(STATE)).expect("there"), before);
-    assert_eq!(
-        guard.end(true).expect("worked out").unrecorded,
-        ["t.a", "t.b"]
-    );
+    assert_eq!(ended(guard.end(true)).unrecorded, ["t.a", "t.b"]);
+}
+
+#[test]
+fn what_an_engine_finished_and_could_not_write_stays_open_although_it_ended_by_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    guard.started(&change("t.a", "create", None));
+    guard.done(&change("t.a", "create", Some("1")));
+    guard.started(&change("t.b", "create", None));
+    guard.done(&change("t.b", "create", Some("2")));
+    guard.started(&change("t.c", "create", None));
+    guard.errored(&change("t.c", "create", None));
+    put_state(dir.path(), &[("a", "1")]);
+    guard.engine_ended();
+    let open = ended(guard.end(true));
+    assert_eq!(open.unrecorded, ["t.b"]);
+    assert_eq!(open.in_flight, [""; 0]);
+    assert_eq!(begin(dir.path(), 2).open(), open);
 }

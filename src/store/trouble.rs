@@ -1,0 +1,102 @@
+//! What keeps a data directory from being used although nothing in it is wrong: told apart, so that a person reads what to do
+//! and a worker knows that waiting helps.
+
+use std::io;
+
+use super::StoreError;
+use super::sql;
+
+/// What the surroundings deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No space left, or the quota is used up.
+    Full,
+    /// The file system takes no writes.
+    ReadOnly,
+    /// This user may not.
+    Denied,
+    /// Another process keeps the database locked.
+    Busy,
+}
+
+impl Trouble {
+    const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::Denied, Self::Busy];
+
+    /// Of an error of a file.
+    pub(crate) fn of_file(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Some(Self::Full),
+            io::ErrorKind::ReadOnlyFilesystem => Some(Self::ReadOnly),
+            io::ErrorKind::PermissionDenied => Some(Self::Denied),
+            _ => None,
+        }
+    }
+
+    /// Of an error of the store.
+    pub(crate) fn of(error: &StoreError) -> Option<Self> {
+        match error {
+            StoreError::File { source, .. } => Self::of_file(source),
+            StoreError::Database(error) => Self::of_database(error),
+            _ => None,
+        }
+    }
+
+    /// SQLite's codes: the low byte is the kind, the rest says more.
+    fn of_database(error: &sql::Error) -> Option<Self> {
+        const SHARED_MEMORY_SIZE: i32 = 10 | (19 << 8);
+        const WRITE: i32 = 10 | (3 << 8);
+        let sql::Error::Database(error) = error else {
+            return None;
+        };
+        let code: i32 = error.code()?.parse().ok()?;
+        match (code, code & 0xff) {
+            (SHARED_MEMORY_SIZE | WRITE, _) | (_, 13) => Some(Self::Full),
+            (_, 8) => Some(Self::ReadOnly),
+            (_, 3) => Some(Self::Denied),
+            (_, 5 | 6) => Some(Self::Busy),
+            _ => None,
+        }
+    }
+
+    /// Its code in an answer of the API.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Full => "disk_full",
+            Self::ReadOnly => "read_only",
+            Self::Denied => "permission_denied",
+            Self::Busy => "database_locked",
+        }
+    }
+
+    /// From that code.
+    pub(crate) fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trouble| trouble.code() == code)
+    }
+
+    /// What is the matter, for people.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "there is no space left on the disk of the data directory; free some space and run the command again"
+            }
+            Self::ReadOnly => "the data directory cannot be written to",
+            Self::Denied => "this user may not use the data directory",
+            Self::Busy => "another process has kept the database locked for more than 10 s",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_leads_back_to_its_trouble() {
+        for trouble in Trouble::ALL {
+            assert_eq!(Trouble::of_code(trouble.code()), Some(trouble));
+        }
+        assert_eq!(Trouble::of_code("HTTP-500"), None);
+    }
+}
