@@ -231,10 +231,12 @@ fn a_daemon_that_is_restarted_while_a_run_applies_ends_it_once() {
         );
         settle(&place);
         place.ok(deploy("base.yaml", "mine"));
-        let left = daemon
-            .docker(&["ps", "--all", "--quiet"])
-            .unwrap_or_default();
-        assert_eq!(left.trim(), "", "{context}: no container is left");
+        // It goes after the end was told.
+        wait_until("no container is left", || {
+            daemon
+                .docker(&["ps", "--all", "--quiet"])
+                .is_some_and(|left| left.trim().is_empty())
+        });
     }
 }
 
