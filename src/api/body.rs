@@ -110,6 +110,12 @@ impl<S: Sync> FromRequest<S> for Body {
                 format!("the request body is not JSON: {error}"),
             )])
         })?;
+        if bytes.windows(6).any(|six| six == br"\u0000")
+            && let Some(at) = nul(&value, "")
+        {
+            let text = format!("\"{at}\": a text must not contain NUL (\\u0000)");
+            return Err(Refusal::found(vec![Problem::invalid(at, text)]));
+        }
         match value {
             Value::Object(map) => Ok(Self(Fields::new("", map))),
             Value::Null
@@ -121,6 +127,26 @@ impl<S: Sync> FromRequest<S> for Body {
                 "the request body must be a JSON object",
             )])),
         }
+    }
+}
+
+/// Where a text or a name holds the one character that databases do not keep.
+fn nul(value: &Value, at: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| at.to_owned()),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .find_map(|(position, item)| nul(item, &format!("{at}/{position}"))),
+        Value::Object(map) => map.iter().find_map(|(key, item)| {
+            let inside = pointer(at, key);
+            if key.contains('\0') {
+                Some(at.to_owned())
+            } else {
+                nul(item, &inside)
+            }
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

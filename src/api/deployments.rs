@@ -20,6 +20,7 @@ use crate::store::objects::Listed;
 use crate::wire::deployments::{
     ActiveNode, Deployment, DeploymentCreate, DeploymentGraph, Diff, DryRun, EncryptedOutputs,
 };
+use crate::wire::explain::Explanation;
 use crate::wire::words::{DeploymentStatus, ModeFilter};
 use crate::wire::{ErrorBody, Page};
 
@@ -44,6 +45,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tf))
         .routes(routes!(resources))
         .routes(routes!(graph))
+        .routes(routes!(explain))
+        .routes(routes!(bundle))
         .routes(routes!(streams::events))
         .routes(routes!(streams::sealed))
 }
@@ -376,6 +379,44 @@ async fn graph(
     Path((org, id)): Path<(String, String)>,
 ) -> Result<Json<DeploymentGraph>, Refusal> {
     Ok(Json(app.service.graph(&org, &id).await?))
+}
+
+/// Says why a resource of a deployment is as it is: the rules that matched and lost, and where each input comes from.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/explain/{node}",
+    responses((status = 200, body = Explanation, description = "Why")),
+)]
+async fn explain(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, id, node)): Path<(String, String, String)>,
+) -> Result<Json<Explanation>, Refusal> {
+    Ok(Json(app.service.explain(&org, &id, &node).await?))
+}
+
+/// Reads everything that the engine is given for a deployment: a tar archive.
+#[utoipa::path(
+    get,
+    path = "/deployments/{id}/bundle",
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/x-tar", description = "The files of the bundle"),
+    )
+)]
+async fn bundle(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, id)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    let archive = app.service.bundle(&org, &id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-tar".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{id}.tar\""),
+        ),
+    ];
+    Ok((headers, archive).into_response())
 }
 
 /// Lists the resources of an environment.

@@ -8,8 +8,10 @@ use std::sync::LazyLock;
 use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
+use utoipa::PartialSchema as _;
 
 use super::auth::{Need, need};
+use crate::wire::words::{DeploymentStatus, ModeFilter};
 
 /// The parts of paths.
 const PARTS: &[(&str, &str)] = &[
@@ -25,7 +27,10 @@ const PARTS: &[(&str, &str)] = &[
         "`sha256:` and the digest of the code in hexadecimal",
     ),
     ("stream", "`logs` or `outputs`"),
-    ("node", "The node of the graph, by its hash"),
+    (
+        "node",
+        "The node of the graph: its hash, or `TYPE.CLASS@ID`",
+    ),
     ("user", "The user, by its id"),
     ("role", "The role, by its id"),
     ("membership", "The membership, by its id"),
@@ -68,6 +73,13 @@ fn document() -> Value {
         "description": "Why the request was refused",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
     }});
+    // Types that only parameters name are not collected with the routes.
+    for (name, schema) in [
+        ("ModeFilter", ModeFilter::schema()),
+        ("DeploymentStatus", DeploymentStatus::schema()),
+    ] {
+        document["components"]["schemas"][name] = json!(schema);
+    }
     // Unknown fields are ignored nearly everywhere; types that forbid them are read by clients of ours as well.
     if let Some(schemas) = document
         .pointer_mut("/components/schemas")

@@ -75,6 +75,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(unknown)
         .layer(map_response(error::as_json))
         .layer(from_fn(refuse_private_keys))
+        .layer(from_fn(refuse_nul))
         .with_state(app)
 }
 
@@ -189,6 +190,16 @@ async fn health() -> Json<serde_json::Value> {
 
 async fn unknown() -> Refusal {
     Refusal::missing("Not Found")
+}
+
+/// No name holds NUL, and not every database can be asked for one that does.
+async fn refuse_nul(request: Request, next: Next) -> Response {
+    let asked = request.uri().path_and_query();
+    if asked.is_some_and(|asked| asked.as_str().contains("%00")) {
+        return Refusal::bad("the path and its parameters must not contain NUL (%00)")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 /// A private key must not leave its owner. Whoever sends one is told what to do instead; it is written nowhere.

@@ -13,6 +13,7 @@ mod delete;
 mod demo;
 mod deploy;
 mod exit;
+mod explain;
 mod files;
 mod get;
 mod graph;
@@ -97,6 +98,7 @@ enum Command {
     #[command(subcommand)]
     Score(score::Score),
     Logs(logs::Logs),
+    Explain(explain::Explain),
     /// Show an object, a list, a graph, outputs
     #[command(subcommand)]
     Get(get::Get),
@@ -147,6 +149,7 @@ impl Command {
             Self::Rollback(it) => it.run(session).await,
             Self::Score(it) => it.run(session).await,
             Self::Logs(it) => it.run(session).await,
+            Self::Explain(it) => it.run(session).await,
             Self::Get(it) => it.run(session).await,
             Self::Create(it) => it.run(session).await,
             Self::Update(it) => it.run(session).await,
@@ -475,6 +478,8 @@ mod tests {
             "rollback p e u --plan-only",
             "score deploy p e a.yaml b.yaml --default-image x:1 --print-manifest - --no-prompt --plan-only",
             "logs u --key=@f --follow",
+            "explain p e db.default@shared.db -o json",
+            "explain u shared.db",
             "state list p e -o json",
             "state show p e",
             "state import p e",

@@ -15,6 +15,7 @@ mod deletion;
 mod difference;
 pub(crate) mod door;
 mod error;
+mod explain;
 mod offer;
 mod plan;
 pub(crate) mod queue;

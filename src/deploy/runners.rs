@@ -127,7 +127,7 @@ pub(super) fn of_objects(error: ObjectError) -> Error {
 
 async fn unknown(store: &Store, org: &str, id: &str) -> Error {
     let stored = store
-        .runner_list(org, &crate::store::objects::Paging::ALL)
+        .runner_list(org, None, &crate::store::objects::Paging::ALL)
         .await
         .map(|listed| {
             listed

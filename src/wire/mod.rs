@@ -5,6 +5,7 @@
 //! order means nothing and kept in order (`serde_json::Map`) where the user wrote it.
 
 pub(crate) mod deployments;
+pub(crate) mod explain;
 pub(crate) mod objects;
 pub(crate) mod runners;
 pub(crate) mod shapes;

@@ -12,6 +12,7 @@ mod api;
 mod bad_input;
 mod cli;
 mod compile;
+mod contract;
 mod e2e;
 mod escape;
 mod fire;

@@ -81,6 +81,8 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
     }
     if let Some(rest) = rest.strip_prefix("/deployments/{id}") {
         return match rest {
+            // Both show the configuration of providers.
+            "/tf" | "/bundle" if looks => Need::Organization(Level::Read),
             _ if looks => Need::Deployment(Level::Read),
             // A comparison changes nothing; it is a POST in v1.
             "/actions/diff" => Need::Deployment(Level::Read),
@@ -121,6 +123,11 @@ mod tests {
                 Method::POST,
                 "/orgs/{org}/something/new",
                 Need::Organization(Level::Manage),
+            ),
+            (
+                Method::GET,
+                "/orgs/{org}/deployments/{id}/bundle",
+                Need::Organization(Level::Read),
             ),
             (Method::GET, "/health", Need::Open),
             (Method::POST, "/health", Need::Anybody),

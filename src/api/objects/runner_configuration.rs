@@ -11,20 +11,13 @@ use crate::api::body::{Fields, Problems, Text, unknown_word};
 use crate::api::error::Problem;
 use crate::model::diag::pointer;
 use crate::wire::runners::{DockerConfiguration, ProcessConfiguration};
+use crate::wire::words::{RunnerType, StateType};
 
 /// Runner types of v1, then ours.
-const RUNNERS: [&str; 7] = [
-    "kubernetes",
-    "kubernetes-gke",
-    "kubernetes-eks",
-    "kubernetes-agent",
-    "serverless-ecs",
-    "docker",
-    "process",
-];
+const RUNNERS: &[&str] = RunnerType::ALL;
 
 /// State types of v1, then ours.
-const STATES: [&str; 5] = ["kubernetes", "s3", "gcs", "azurerm", "local"];
+const STATES: &[&str] = StateType::ALL;
 
 /// Names in a runner's environment that the orchestrator sets itself.
 const RESERVED: [&str; 6] = [
@@ -60,7 +53,7 @@ pub(crate) fn runner(found: &mut Problems, map: Map<String, Value>) -> Map<Strin
     let base = "/runner_configuration";
     let mut stored = without_nulls(map);
     let mut fields = Fields::new(base, stored.clone());
-    let Some(kind) = known_type(found, &mut fields, &RUNNERS) else {
+    let Some(kind) = known_type(found, &mut fields, RUNNERS) else {
         return stored;
     };
     match kind.as_str() {
@@ -91,7 +84,7 @@ pub(crate) fn runner(found: &mut Problems, map: Map<String, Value>) -> Map<Strin
 pub(crate) fn state(found: &mut Problems, map: Map<String, Value>) -> Map<String, Value> {
     let stored = without_nulls(map);
     let mut fields = Fields::new("/state_storage_configuration", stored.clone());
-    let Some(kind) = known_type(found, &mut fields, &STATES) else {
+    let Some(kind) = known_type(found, &mut fields, STATES) else {
         return stored;
     };
     let prefix = |text| Text::form(is_prefix, usize::MAX, text);
@@ -121,6 +114,14 @@ pub(crate) fn state(found: &mut Problems, map: Map<String, Value>) -> Map<String
             let text = "state storage path_prefix is not a valid AzureRM path.";
             fields.text(found, "path_prefix", prefix(text));
         }
+        "http" => {
+            let text = "state storage address is not an address of HTTP.";
+            fields.required_text(found, "address", Text::form(is_address, 2048, text));
+        }
+        "pg" => {
+            let text = "state storage schema_name is not a name of a schema.";
+            fields.text(found, "schema_name", Text::form(is_schema, 63, text));
+        }
         _ => {}
     }
     fields.only(found, |key| {
@@ -143,7 +144,7 @@ pub(crate) fn fit_together(
     let fitting: &[&str] = match runner {
         "serverless-ecs" => &["s3"],
         "process" => &["local"],
-        "docker" => &["local", "s3", "gcs", "azurerm"],
+        "docker" => &["local", "s3", "gcs", "azurerm", "http", "pg"],
         _ => &["kubernetes", "s3", "gcs", "azurerm"],
     };
     if RUNNERS.contains(&runner) && STATES.contains(&state) && !fitting.contains(&state) {
@@ -155,6 +156,25 @@ pub(crate) fn fit_together(
             ),
         );
     }
+}
+
+/// `http://HOST…` or `https://HOST…`. Credentials have no place in it: they come from the runner's environment.
+fn is_address(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && !rest.contains(['@', '?', '#']) && !text.contains(char::is_whitespace)
+    })
+}
+
+/// A name that a database takes without quotes.
+fn is_schema(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn known_type(found: &mut Problems, fields: &mut Fields, known: &[&str]) -> Option<String> {

@@ -17,7 +17,6 @@ use crate::store::objects::runners::{is_reserved, reserved_refusal, unmask};
 use crate::wire::objects::ObjectExtras;
 use crate::wire::runners::Runner;
 use crate::wire::shapes::{RunnerCreate, RunnerSummary, RunnerUpdate};
-use crate::wire::words::RunnerType;
 use crate::wire::{ErrorBody, Page};
 
 /// How often an update begins again when somebody else was faster.
@@ -27,7 +26,7 @@ const TRIES: usize = 5;
 #[utoipa::path(
     get,
     path = "/runners",
-    params(Paged, ("byRunnerType" = Option<RunnerType>, Query, description = "Only of this type")),
+    params(Paged, ("byRunnerType" = Option<String>, Query, description = "Only of this type")),
     responses(
         (status = 200, body = Page<RunnerSummary>, description = "Runners"),
     )
@@ -38,7 +37,8 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<Runner>>, Refusal> {
-    let listed = app.store.runner_list(&org, &params.paging()?).await?;
+    let kind = params.one("byRunnerType");
+    let listed = app.store.runner_list(&org, kind, &params.paging()?).await?;
     Ok(page(listed, |item| item))
 }
 

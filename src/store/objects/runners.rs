@@ -164,6 +164,7 @@ impl Store {
     pub(crate) async fn runner_list(
         &self,
         org: &str,
+        kind: Option<&str>,
         paging: &Paging,
     ) -> Result<Listed<Runner>, ObjectError> {
         let mut connection = self.reading().await?;
@@ -179,6 +180,15 @@ impl Store {
             .map(|body| unpack::<Runner>(body))
             .collect::<Result<Vec<_>, _>>()?;
         all.extend(reserved(org, &since));
+        if let Some(kind) = kind {
+            all.retain(|runner| {
+                runner
+                    .runner_configuration
+                    .get("type")
+                    .and_then(serde_json::Value::as_str)
+                    == Some(kind)
+            });
+        }
         all.sort_by(|a, b| a.id.cmp(&b.id));
         if let Some(after) = paging.after.as_ref().and_then(|key| key.first()) {
             all.retain(|runner| runner.id > *after);

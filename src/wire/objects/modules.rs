@@ -124,14 +124,19 @@ pub(crate) struct Module {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) module_source_code: Option<String>,
     #[serde(default)]
+    #[schema(required = true)]
     pub(crate) module_params: BTreeMap<String, ModuleParam>,
     #[serde(default)]
+    #[schema(required = true)]
     pub(crate) module_inputs: Map<String, Value>,
     #[serde(default)]
+    #[schema(required = true)]
     pub(crate) provider_mapping: BTreeMap<String, String>,
     #[serde(default)]
+    #[schema(required = true)]
     pub(crate) dependencies: BTreeMap<String, Dependency>,
     #[serde(default)]
+    #[schema(required = true)]
     pub(crate) coprovisioned: Vec<Coprovisioned>,
     /// UUID text, new for every version.
     pub(crate) version_id: String,

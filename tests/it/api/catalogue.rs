@@ -15,8 +15,7 @@ fn provider(kind: &str, id: &str) -> Value {
     json!({"provider_type": kind, "id": id, "source": "hashicorp/aws", "version_constraint": "~> 1.0"})
 }
 
-#[tokio::test]
-async fn a_resource_type_is_made_changed_and_removed() {
+pub(crate) async fn a_resource_type_is_made_changed_and_removed() {
     let api = Api::new().await;
     let schema = json!({"type": "object", "properties": {"host": {"type": "string"}}});
     let made = api
@@ -51,8 +50,7 @@ async fn a_resource_type_is_made_changed_and_removed() {
     );
 }
 
-#[tokio::test]
-async fn resource_type_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn resource_type_mistakes_are_told_in_the_words_of_v1() {
     let api = Api::new().await;
     for (body, message, pointer) in [
         (
@@ -95,8 +93,7 @@ async fn resource_type_mistakes_are_told_in_the_words_of_v1() {
     }
 }
 
-#[tokio::test]
-async fn a_provider_echoes_all_it_was_given_and_lists_shorten_it() {
+pub(crate) async fn a_provider_echoes_all_it_was_given_and_lists_shorten_it() {
     let api = Api::new().await;
     let mut body = provider("aws", "default");
     body["configuration"] =
@@ -146,8 +143,7 @@ async fn a_provider_echoes_all_it_was_given_and_lists_shorten_it() {
     );
 }
 
-#[tokio::test]
-async fn provider_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn provider_mistakes_are_told_in_the_words_of_v1() {
     let api = Api::new().await;
     let with = |key: &str, value: Value| {
         let mut body = provider("aws", "default");
@@ -219,8 +215,7 @@ async fn provider_mistakes_are_told_in_the_words_of_v1() {
     );
 }
 
-#[tokio::test]
-async fn providers_are_listed_in_byte_order_over_pages() {
+pub(crate) async fn providers_are_listed_in_byte_order_over_pages() {
     let api = Api::new().await;
     for number in 1..=10 {
         api.make("/module-providers", provider("aws", &format!("p-{number}")))
@@ -265,8 +260,7 @@ async fn the_configuration_of_a_provider_is_not_readable_in_the_data_directory()
     }
 }
 
-#[tokio::test]
-async fn a_module_is_answered_with_maps_and_lists_even_where_none_were_given() {
+pub(crate) async fn a_module_is_answered_with_maps_and_lists_even_where_none_were_given() {
     let api = with_type().await;
     let made = api
         .make("/modules", json!({"id": "small", "resource_type": "db", "module_source": "s3://bucket/module.zip"}))
@@ -319,8 +313,7 @@ async fn a_module_is_answered_with_maps_and_lists_even_where_none_were_given() {
     );
 }
 
-#[tokio::test]
-async fn types_and_providers_that_a_module_names_must_exist() {
+pub(crate) async fn types_and_providers_that_a_module_names_must_exist() {
     let api = with_type().await;
     let unknown = json!({
         "id": "small", "resource_type": "zebra", "module_source": "/x",
@@ -379,8 +372,7 @@ async fn every_mistake_in_a_module_is_told_at_once() {
     );
 }
 
-#[tokio::test]
-async fn module_field_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn module_field_mistakes_are_told_in_the_words_of_v1() {
     let api = with_type().await;
     let with = |extra: Value| {
         let mut body = json!({"id": "small", "resource_type": "db", "module_source": "/x"});
@@ -435,8 +427,7 @@ async fn module_field_mistakes_are_told_in_the_words_of_v1() {
     }
 }
 
-#[tokio::test]
-async fn inline_code_is_echoed_to_the_byte() {
+pub(crate) async fn inline_code_is_echoed_to_the_byte() {
     let api = with_type().await;
     for (position, length) in [0, 2, 2000, 10_000].into_iter().enumerate() {
         let code = " ".repeat(length);
@@ -450,8 +441,7 @@ async fn inline_code_is_echoed_to_the_byte() {
     assert_eq!(page["items"][0]["module_source"], json!("inline"));
 }
 
-#[tokio::test]
-async fn a_change_makes_a_version_and_an_empty_one_does_not() {
+pub(crate) async fn a_change_makes_a_version_and_an_empty_one_does_not() {
     let api = with_type().await;
     let first = api
         .make("/modules", json!({"id": "small", "resource_type": "db", "module_source": "inline", "module_source_code": "# 1"}))
@@ -545,8 +535,7 @@ async fn changing_the_owner_of_a_module_makes_no_version() {
     assert_eq!(later["windlass"], json!({"owner": "team"}));
 }
 
-#[tokio::test]
-async fn dependencies_and_coprovisioned_resources_come_back_as_given() {
+pub(crate) async fn dependencies_and_coprovisioned_resources_come_back_as_given() {
     let api = with_type().await;
     let body = json!({
         "id": "small", "resource_type": "db", "module_source": "/x",
@@ -575,8 +564,7 @@ async fn dependencies_and_coprovisioned_resources_come_back_as_given() {
     assert_eq!(patched["module_params"], body["module_params"]);
 }
 
-#[tokio::test]
-async fn what_a_current_version_uses_stays() {
+pub(crate) async fn what_a_current_version_uses_stays() {
     let api = with_type().await;
     api.make("/module-providers", provider("aws", "default"))
         .await;
@@ -628,8 +616,7 @@ async fn a_directory_must_be_uploaded_before_a_module_names_it() {
     );
 }
 
-#[tokio::test]
-async fn a_module_rule_takes_its_type_from_the_module_and_leaves_out_what_is_not_set() {
+pub(crate) async fn a_module_rule_takes_its_type_from_the_module_and_leaves_out_what_is_not_set() {
     let api = with_type().await;
     api.make(
         "/modules",

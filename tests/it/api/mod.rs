@@ -1,22 +1,27 @@
-//! The HTTP door without a port: the real router over a real store in a directory of its own. No launcher runs.
+//! The HTTP door: the real router behind a real listener, over a real store in a directory of its own. No launcher runs.
 //!
 //! One file per noun. Bodies are compared whole; [`masked`] first replaces what is different each time.
 
-mod catalogue;
-mod deployments;
-mod doors;
-mod environments;
-mod projects;
-mod runners;
+pub(crate) mod catalogue;
+pub(crate) mod deployments;
+pub(crate) mod doors;
+pub(crate) mod environments;
+pub(crate) mod projects;
+pub(crate) mod runners;
+
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{Request, Response, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-/// A router over an empty store.
+use crate::contract::http::{Reply, send};
+
+/// A router over an empty store, and the address where it listens.
 pub(crate) struct Api {
+    pub(crate) address: SocketAddr,
     router: Router,
     _directory: tempfile::TempDir,
 }
@@ -27,45 +32,101 @@ pub(crate) type Answer = (u16, Value);
 impl Api {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        let router = windlass::api_over(directory.path()).await.expect("opens");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let served = router.clone();
+        tokio::spawn(async move { axum::serve(listener, served).await });
         Self {
-            router: windlass::api_over(directory.path()).await.expect("opens"),
+            address,
+            router,
             _directory: directory,
         }
     }
 
     /// Sends a request as it is and returns status, content type and bytes.
     pub(crate) async fn raw(&self, request: Request<Body>) -> (u16, String, Vec<u8>) {
-        let response = self
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("a body");
+        let headers: Vec<(&str, &str)> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+            .collect();
+        let target = parts.uri.to_string();
+        let reply = send(
+            self.address,
+            parts.method.as_str(),
+            &target,
+            &headers,
+            Some(&body),
+        )
+        .await;
+        let kind = reply.header("content-type").unwrap_or_default().to_owned();
+        (reply.status, kind, reply.body)
+    }
+
+    /// The same without a connection, for what is too much to be read before it is answered.
+    pub(crate) async fn without_a_port(&self, request: Request<Body>) -> (u16, String, Vec<u8>) {
+        let response: Response<Body> = self
             .router
             .clone()
             .oneshot(request)
             .await
             .expect("never fails");
         let status = response.status().as_u16();
-        let kind = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .map(|value| value.to_str().expect("text").to_owned())
-            .unwrap_or_default();
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let kind = kind
+            .map_or("", |value| value.to_str().expect("text"))
+            .to_owned();
         let bytes = to_bytes(response.into_body(), usize::MAX)
             .await
             .expect("a body");
         (status, kind, bytes.to_vec())
     }
 
+    /// Asks without a body in the organisation that is there.
+    pub(crate) async fn plain(&self, method: &str, path: &str) -> Reply {
+        send(
+            self.address,
+            method,
+            &format!("/orgs/default{path}"),
+            &[],
+            None,
+        )
+        .await
+    }
+
+    pub(crate) async fn in_organization(
+        &self,
+        org: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let body = body.map(Value::to_string);
+        let target = format!("/orgs/{org}{path}");
+        let json = [("content-type", "application/json")];
+        let reply = send(
+            self.address,
+            method,
+            &target,
+            &json,
+            body.as_deref().map(str::as_bytes),
+        )
+        .await;
+        let kind = reply.header("content-type").unwrap_or_default();
+        assert!(
+            reply.body.is_empty() || kind.contains("json"),
+            "{method} {path}: {kind}"
+        );
+        (reply.status, reply.json())
+    }
+
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/orgs/default{path}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
-            .expect("a request");
-        let (status, kind, bytes) = self.raw(request).await;
-        if bytes.is_empty() {
-            return (status, Value::Null);
-        }
-        assert!(kind.contains("json"), "{method} {path}: {kind}");
-        (status, serde_json::from_slice(&bytes).expect("JSON"))
+        self.in_organization("default", method, path, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

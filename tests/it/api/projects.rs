@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::{Api, assert_refused, masked, refusal};
 
-#[tokio::test]
-async fn an_environment_type_is_named_after_its_id_and_keeps_its_times() {
+pub(crate) async fn an_environment_type_is_named_after_its_id_and_keeps_its_times() {
     let api = Api::new().await;
     let made = api.make("/env-types", json!({"id": "dev"})).await;
     assert_eq!(
@@ -25,8 +24,7 @@ async fn an_environment_type_is_named_after_its_id_and_keeps_its_times() {
     assert_eq!(api.get("/env-types/dev").await, (200, patched));
 }
 
-#[tokio::test]
-async fn an_environment_type_that_is_there_or_not_is_told_in_the_words_of_v1() {
+pub(crate) async fn an_environment_type_that_is_there_or_not_is_told_in_the_words_of_v1() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     assert_eq!(
@@ -48,8 +46,7 @@ async fn an_environment_type_that_is_there_or_not_is_told_in_the_words_of_v1() {
     );
 }
 
-#[tokio::test]
-async fn pages_hold_what_was_asked_and_the_last_has_no_token() {
+pub(crate) async fn pages_hold_what_was_asked_and_the_last_has_no_token() {
     let api = Api::new().await;
     for id in ["dev", "prod"] {
         api.make("/env-types", json!({"id": id})).await;
@@ -65,8 +62,7 @@ async fn pages_hold_what_was_asked_and_the_last_has_no_token() {
     assert_eq!(second.get("next_page_token"), None);
 }
 
-#[tokio::test]
-async fn an_environment_type_in_use_stays_and_names_the_user() {
+pub(crate) async fn an_environment_type_in_use_stays_and_names_the_user() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     api.make("/projects", json!({"id": "shop"})).await;
@@ -94,8 +90,7 @@ async fn break_glass_recipients_must_be_keys() {
     );
 }
 
-#[tokio::test]
-async fn a_project_is_made_changed_and_listed_as_the_same_object() {
+pub(crate) async fn a_project_is_made_changed_and_listed_as_the_same_object() {
     let api = Api::new().await;
     let made = api.make("/projects", json!({"id": "shop"})).await;
     assert_eq!(
@@ -134,8 +129,7 @@ async fn an_empty_list_is_a_list() {
     }
 }
 
-#[tokio::test]
-async fn project_mistakes_are_told_in_the_words_of_v1() {
+pub(crate) async fn project_mistakes_are_told_in_the_words_of_v1() {
     let api = Api::new().await;
     api.make("/projects", json!({"id": "shop"})).await;
     assert_eq!(
@@ -183,8 +177,7 @@ async fn project_mistakes_are_told_in_the_words_of_v1() {
     );
 }
 
-#[tokio::test]
-async fn a_project_with_environments_stays_and_a_deleted_id_can_be_used_again() {
+pub(crate) async fn a_project_with_environments_stays_and_a_deleted_id_can_be_used_again() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     let made = api.make("/projects", json!({"id": "shop"})).await;
@@ -243,8 +236,7 @@ async fn an_owner_is_kept_until_a_patch_says_otherwise() {
     assert_eq!(patched["display_name"], json!("Shop"));
 }
 
-#[tokio::test]
-async fn metadata_keys_are_declared_changed_and_removed() {
+pub(crate) async fn metadata_keys_are_declared_changed_and_removed() {
     let api = Api::new().await;
     let made = api
         .make(

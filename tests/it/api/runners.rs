@@ -58,8 +58,7 @@ async fn the_reserved_runners_are_listed_and_cannot_be_made_changed_or_removed()
     assert_eq!(api.get("/runners/process").await.0, 200);
 }
 
-#[tokio::test]
-async fn credentials_are_masked_in_every_answer_and_not_readable_in_the_database() {
+pub(crate) async fn credentials_are_masked_in_every_answer_and_not_readable_in_the_database() {
     let api = Api::new().await;
     let runner = json!({
         "id": "k8s", "runner_configuration": kubernetes(),
@@ -105,8 +104,7 @@ async fn credentials_are_masked_in_every_answer_and_not_readable_in_the_database
     }
 }
 
-#[tokio::test]
-async fn a_gke_runner_says_that_its_address_is_public_unless_told_otherwise() {
+pub(crate) async fn a_gke_runner_says_that_its_address_is_public_unless_told_otherwise() {
     let api = Api::new().await;
     let runner = json!({
         "id": "gke",
@@ -148,8 +146,7 @@ async fn a_gke_runner_says_that_its_address_is_public_unless_told_otherwise() {
     );
 }
 
-#[tokio::test]
-async fn an_agent_runner_needs_an_ed25519_key_and_no_cluster() {
+pub(crate) async fn an_agent_runner_needs_an_ed25519_key_and_no_cluster() {
     let api = Api::new().await;
     let state = json!({"type": "kubernetes", "namespace": "ns"});
     let agent = |key: &str| {
@@ -284,8 +281,7 @@ async fn our_runner_types_are_checked_and_need_no_state() {
     }
 }
 
-#[tokio::test]
-async fn a_runner_rule_has_empty_texts_where_nothing_is_set() {
+pub(crate) async fn a_runner_rule_has_empty_texts_where_nothing_is_set() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     api.make(
@@ -346,8 +342,7 @@ async fn a_runner_rule_has_empty_texts_where_nothing_is_set() {
     );
 }
 
-#[tokio::test]
-async fn runner_rules_are_listed_by_what_applies_and_by_exact_runner() {
+pub(crate) async fn runner_rules_are_listed_by_what_applies_and_by_exact_runner() {
     let api = Api::new().await;
     api.make("/env-types", json!({"id": "dev"})).await;
     api.make(

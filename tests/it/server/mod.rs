@@ -18,9 +18,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server in the data directory of `place` on a free port, with an administrator, and waits until it serves.
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::of(place, ORG, TOKEN, arguments)
+    }
+
+    /// The same with another organisation and its administrator.
+    fn of(place: &Place, org: &str, token: &str, arguments: &[&str]) -> Self {
         place
-            .with_variable("WINDLASS_BOOTSTRAP_ORG", ORG)
-            .with_variable("WINDLASS_BOOTSTRAP_TOKEN", TOKEN);
+            .with_variable("WINDLASS_BOOTSTRAP_ORG", org)
+            .with_variable("WINDLASS_BOOTSTRAP_TOKEN", token);
         let mut line = vec![
             "serve",
             "--listen",
@@ -49,6 +54,12 @@ impl Server {
         &self.url
     }
 
+    /// The same, as an address.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        let host = self.url.trim_start_matches("http://");
+        host.parse().expect("an address")
+    }
+
     /// A machine with a client of this server: nothing of the server's directory, and a token.
     pub(crate) fn client(&self, token: &str) -> Place {
         let place = Place::without_engine();
@@ -64,6 +75,11 @@ impl Server {
         self.process.terminate();
         self.process.wait()
     }
+}
+
+/// Makes an organisation and its administrator, by a server that serves for a moment.
+pub(crate) fn bootstrap(place: &Place, org: &str, token: &str) {
+    Server::of(place, org, token, &[]).stop();
 }
 
 /// The address in what the server said.
