@@ -6,12 +6,11 @@ use super::Offer;
 
 /// A catalogue where the module of type `app` takes what is given as its only input.
 async fn app() -> Offer {
-    let offer = Offer::new(json!([
+    Offer::new(json!([
         {"type": "foo"},
         {"type": "app", "module_params": {"x": {"type": "any", "is_optional": true}}, "dependencies": {"foo": {"type": "foo"}}}
     ]))
-    .await;
-    offer
+    .await
 }
 
 fn input(text: &str) -> serde_json::Value {
