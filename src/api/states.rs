@@ -1,9 +1,12 @@
 //! The state of an environment: looked at, and settled after a kill. Ours, beside v1.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::App;
 use super::auth::Caller;
@@ -11,6 +14,7 @@ use super::body::{Body, Fields, Problems, Text};
 use super::error::Refusal;
 use crate::deploy::Settle;
 use crate::wire::ErrorBody;
+use crate::model::diag::pointer;
 use crate::wire::deployments::Deployment;
 use crate::wire::state::{StateSettle, StateView};
 
@@ -87,6 +91,7 @@ fn asked(mut fields: Fields) -> Result<StateSettle, Refusal> {
     let mut found = Problems::default();
     let body = StateSettle {
         addresses: each(&mut fields, &mut found, "addresses"),
+        ids: ids(&mut fields, &mut found),
         plan_only: fields.flag(&mut found, "plan_only").unwrap_or(false),
         runner: fields.text(&mut found, "runner", Text::up_to(usize::MAX)),
         log_recipients: each(&mut fields, &mut found, "log_recipients"),
@@ -94,6 +99,21 @@ fn asked(mut fields: Fields) -> Result<StateSettle, Refusal> {
     fields.only(&mut found, |key| format!("unknown field \"{key}\""));
     found.check()?;
     Ok(body)
+}
+
+/// Address to id; what is no text is noted.
+fn ids(fields: &mut Fields, found: &mut Problems) -> BTreeMap<String, String> {
+    let at = fields.at("ids");
+    let mut read = BTreeMap::new();
+    for (address, id) in fields.map(found, "ids").unwrap_or_default() {
+        match id {
+            Value::String(id) => {
+                read.insert(address, id);
+            }
+            _ => found.invalid(pointer(&at, &address), "ids: an id is a text".to_owned()),
+        }
+    }
+    read
 }
 
 /// The items of a list; those that do not fit are noted.

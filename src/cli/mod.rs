@@ -484,6 +484,7 @@ mod tests {
             "state show p e",
             "state import p e",
             "state import p e module.a.terraform_data.b[0] --plan-only --runner process",
+            "state import p e module.a.terraform_data.b[0]=i-1 terraform_data.c",
             "state dismiss p e module.a.terraform_data.b[0] terraform_data.c --no-prompt",
             "render-active-resource-graph p e --result - --no-open",
             "completion bash",

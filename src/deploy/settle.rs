@@ -4,7 +4,7 @@ use super::accept::{Accepted, add_break_glass, refuse_deleting};
 use super::offer::Keep;
 use super::plan::Ask;
 use super::{Error, Service, request, runners, show};
-use crate::model::diag::Document;
+use crate::model::diag::{Document, pointer};
 use crate::model::phase::Mode;
 use crate::model::{Diagnostic, Place};
 use crate::runner::state;
@@ -14,6 +14,9 @@ use crate::store::objects::environments;
 use crate::wire::deployments::{Deployment, DeploymentCreate};
 use crate::wire::objects::Environment;
 use crate::wire::state::{Open, StateSettle, StateView};
+
+/// Longest id that is taken, in bytes.
+const MAX_ID: usize = 8192;
 
 /// How something is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +83,9 @@ impl Service {
         let (project, env) = environment;
         let mut log_recipients = readers(&body, what)?;
         let view = self.state(org, project, env).await?;
-        known(&view, &body.addresses)?;
+        let mut addresses = body.addresses.clone();
+        addresses.extend(body.ids.keys().cloned());
+        known(&view, &addresses)?;
         let mode = match what {
             Settle::Import if body.plan_only => Mode::StateImportPlan,
             Settle::Import => Mode::StateImport,
@@ -149,8 +154,13 @@ impl Service {
         };
         let row = self.insert(&mut writing, accepted).await?;
         self.store
-            .document_save(&mut writing, &row.id, Kind::Addresses, &body.addresses)
+            .document_save(&mut writing, &row.id, Kind::Addresses, &addresses)
             .await?;
+        if !body.ids.is_empty() {
+            self.store
+                .document_save(&mut writing, &row.id, Kind::Ids, &body.ids)
+                .await?;
+        }
         let shown = show::full(&self.store, &mut writing, row).await?;
         writing.commit().await?;
         Ok(shown)
@@ -179,6 +189,23 @@ fn readers(
             "Addresses missing",
             "What is dismissed is dismissed by name: give the addresses, as the state of the environment lists them.",
             Place::at(Document::Request, "/addresses"),
+        ));
+    }
+    for (address, id) in &body.ids {
+        let problem = match what {
+            Settle::Dismiss => {
+                "What is dismissed needs no id: give its address among the addresses."
+            }
+            Settle::Import if id.is_empty() => {
+                "The id is empty: give the one by which the provider imports this object."
+            }
+            Settle::Import if id.len() > MAX_ID => "The id is longer than 8192 bytes.",
+            Settle::Import => continue,
+        };
+        problems.push(Diagnostic::error(
+            "Bad id",
+            problem,
+            Place::at(Document::Request, pointer("/ids", address)),
         ));
     }
     match problems.is_empty() {

@@ -69,6 +69,9 @@ pub(crate) struct Job {
     /// What is imported (empty: all that can be) or dismissed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) addresses: Vec<String>,
+    /// Ids that a person looked up, by address; secret like every id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) ids: BTreeMap<String, String>,
     /// `debug`, `info`, `warn` or `error`: what of the engine's stream goes into the log.
     pub(crate) log_level: String,
     /// Seconds per phase: `init`, `plan`, `apply`, `destroy`, `finish`; and `grace` between two interrupts.

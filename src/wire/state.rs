@@ -1,7 +1,8 @@
 //! What a killed run left open, and how it is settled; ours, beside v1.
 //!
-//! Addresses only: ids stay in the state directory.
+//! Addresses only: ids stay in the state directory, but for those that a person looked up and names.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,8 @@ impl Open {
         let _ = write!(
             text,
             " a plan would make all of them again, so nothing is planned before each is settled: `windlass state \
-             import {project} {env}` takes those that exist into the state, `windlass state dismiss {project} {env} \
+             import {project} {env}` takes those that exist into the state (give `ADDRESS=ID` for one in flight that you \
+             found), `windlass state dismiss {project} {env} \
              ADDRESS...` says of one that it does not exist or that you look after it yourself; `windlass state \
              list {project} {env}` shows them"
         );
@@ -88,6 +90,9 @@ pub(crate) struct StateSettle {
     /// Which; empty for all that can be imported. Never empty for a dismissal.
     #[serde(default)]
     pub(crate) addresses: Vec<String>,
+    /// What is to be imported by an id that no run said, or by another one: address to id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) ids: BTreeMap<String, String>,
     /// Import nothing, show what the next plan would make of it.
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub(crate) plan_only: bool,

@@ -13,6 +13,7 @@ mod bad_input;
 mod cli;
 mod compile;
 mod contract;
+mod dockerd;
 mod e2e;
 mod escape;
 mod fire;

@@ -21,6 +21,7 @@ type Stops = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// A gate that requests stand at: those whose first line `stops` picks.
 pub(crate) struct Proxy {
+    daemon: PathBuf,
     stops: Mutex<Stops>,
     waiting: AtomicBool,
     open: Mutex<bool>,
@@ -28,8 +29,9 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    fn new(stops: impl FnMut(&str) -> bool + Send + 'static) -> Arc<Self> {
+    fn new(daemon: PathBuf, stops: impl FnMut(&str) -> bool + Send + 'static) -> Arc<Self> {
         Arc::new(Self {
+            daemon,
             stops: Mutex::new(Box::new(stops)),
             waiting: AtomicBool::new(false),
             open: Mutex::default(),
@@ -39,7 +41,16 @@ impl Proxy {
 
     /// Listens at this socket.
     pub(crate) fn at(socket: &Path, stops: impl FnMut(&str) -> bool + Send + 'static) -> Arc<Self> {
-        let proxy = Self::new(stops);
+        Self::before(daemon(), socket, stops)
+    }
+
+    /// The same before another daemon.
+    pub(crate) fn before(
+        daemon: PathBuf,
+        socket: &Path,
+        stops: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Arc<Self> {
+        let proxy = Self::new(daemon, stops);
         let listener = UnixListener::bind(socket).expect("a socket");
         let it = Arc::clone(&proxy);
         thread::spawn(move || {
@@ -53,7 +64,7 @@ impl Proxy {
 
     /// Listens at a port of this machine, as a daemon of another host would. Returns the address as well.
     pub(crate) fn far(stops: impl FnMut(&str) -> bool + Send + 'static) -> (Arc<Self>, String) {
-        let proxy = Self::new(stops);
+        let proxy = Self::new(daemon(), stops);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let it = Arc::clone(&proxy);
@@ -77,6 +88,12 @@ impl Proxy {
         self.opened.notify_all();
     }
 
+    /// Closes the gate for those to come.
+    pub(crate) fn close(&self) {
+        *self.open.lock().expect("no thread panics") = false;
+        self.waiting.store(false, Ordering::SeqCst);
+    }
+
     fn serve<S: Read + Write + Send + 'static>(
         self: &Arc<Self>,
         mut from: S,
@@ -84,7 +101,7 @@ impl Proxy {
         end: fn(&S) -> std::io::Result<()>,
     ) {
         // The daemon may be down: then nobody answers.
-        let Ok(mut far) = UnixStream::connect(daemon()) else {
+        let Ok(mut far) = UnixStream::connect(&self.daemon) else {
             return;
         };
         let mut back = far.try_clone().expect("a socket");

@@ -1,9 +1,17 @@
 //! An engine is killed in mid-apply: what it made is named, nothing is applied before it is settled, and then all goes on.
 
-use crate::support::{CATALOGUE, Client, Done, Place, everywhere};
+use std::fs;
+
+use crate::support::{
+    CATALOGUE, Client, Done, Engine, Launcher, Place, by_both_engines, everywhere, wait_until, walk,
+};
 
 everywhere! {
     what_a_killed_engine_left_open_is_imported_or_dismissed
+}
+
+by_both_engines! {
+    what_a_provider_was_making_is_imported_by_the_id_that_somebody_found
 }
 
 /// Two notes, and one that only comes after the gate.
@@ -122,5 +130,117 @@ fn what_a_killed_engine_left_open_is_imported_or_dismissed(place: &Place) {
         "the notes are not made again: {record:#}"
     );
     assert_eq!(record["metrics"]["num_tf_resources"], 3, "{record:#}");
+    place.ok(["delete", "env", "shop", "dev", "--no-prompt"]);
+}
+
+/// A module whose provider takes its time, and imports by something else than what it calls the id.
+const SLOW: &str = r#"
+---
+kind: resource-type
+id: slow
+output_schema: {type: object, properties: {}}
+---
+kind: module
+id: slow
+resource_type: slow
+module_source: inline
+module_source_code: |
+  terraform {
+    required_providers {
+      time = {
+        source = "hashicorp/time"
+      }
+    }
+  }
+  resource "time_sleep" "this" {
+    create_duration = "911s"
+    triggers        = {}
+  }
+---
+kind: module-rule
+module_id: slow
+"#;
+
+fn what_a_provider_was_making_is_imported_by_the_id_that_somebody_found(engine: Engine) {
+    let place = Place::new(Launcher::Process, engine);
+    place.write("catalogue/all.yaml", format!("{CATALOGUE}{SLOW}"));
+    place.ok(["apply", "-f", "catalogue"]);
+    place.write(
+        "app.yaml",
+        "workloads:\n  web:\n    resources:\n      slow: {type: slow}\n",
+    );
+    let mut client = place.start(place.deploy("dev", "app.yaml"));
+    wait_until("the provider makes it", || {
+        if let Some(done) = client.over() {
+            panic!("it ended before\n{done}");
+        }
+        let journals = place
+            .states()
+            .into_iter()
+            .map(|state| state.join("journal.jsonl"));
+        journals
+            .filter_map(|journal| fs::read_to_string(journal).ok())
+            .any(|text| text.contains("time_sleep"))
+    });
+    let id = place.newest("dev");
+    place.kill_engine();
+    let done = client.wait();
+    assert_eq!(done.code, Some(1), "{done}");
+    done.says(&["state import shop dev ADDRESS=ID"]);
+    let record = place.ended(&id);
+    let [address] = &addresses(&record["windlass"]["in_flight"])[..] else {
+        panic!("one is in flight: {record:#}");
+    };
+    let named = |id: &str| format!("{address}={id}");
+    let import = |word: &str, more: &[&str]| {
+        let mut words = vec!["state", "import", "shop", "dev", "--no-prompt", word];
+        words.extend(more);
+        place.run(words)
+    };
+    let open = || {
+        let view = place.json(["state", "list", "shop", "dev", "-o", "json"]);
+        (addresses(&view["in_flight"]), addresses(&view["recorded"]))
+    };
+    let untouched = (vec![address.clone()], Vec::new());
+
+    let refused = |word: &str, parts: &[&str]| {
+        let done = import(word, &[]);
+        assert_eq!(done.code, Some(1), "{done}");
+        done.says(parts);
+        assert_eq!(open(), untouched, "{word}");
+    };
+    refused(address, &["ADDRESS=ID"]);
+    refused(&named(""), &["names no id"]);
+    refused(
+        "terraform_data.x=1",
+        &["`terraform_data.x` is not left open; open is", address],
+    );
+    // Text to the engine, whatever it says; no such object, to the provider.
+    let hostile = r#"x"${file("/etc/hostname")}%{ if true }\"#;
+    refused(&named(hostile), &["failed"]);
+
+    let preview = import(&named("911s,"), &["--plan-only"]);
+    assert_eq!(preview.code, Some(0), "{preview}");
+    preview.says(&[&format!("{address} is taken as it is")]);
+    assert_eq!(open(), untouched, "only looked at");
+    let done = import(&named("911s,"), &[]);
+    assert_eq!(done.code, Some(0), "{done}");
+    assert_eq!(open(), (Vec::new(), vec![address.clone()]));
+    // An id may be a secret: it is in the state, and elsewhere under the key ring only.
+    let states = place.data().join("state");
+    for file in walk(&place.data()) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        let is_there = bytes.windows(5).any(|part| part == b"911s,");
+        assert!(
+            file.starts_with(&states) || !is_there,
+            "the id is in {}",
+            file.display()
+        );
+    }
+
+    let done = place.run(place.deploy("dev", "app.yaml"));
+    assert_eq!(done.code, Some(0), "{done}");
+    let record = place.ended(&place.newest("dev"));
+    assert_eq!(record["metrics"]["num_tf_resources_added"], 0, "{record:#}");
     place.ok(["delete", "env", "shop", "dev", "--no-prompt"]);
 }

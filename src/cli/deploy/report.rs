@@ -235,6 +235,11 @@ fn advice(session: &crate::cli::Session, deployment: &Deployment) -> Vec<String>
         advice.push(format!(
             "windlass state import {of} takes those that exist into the state"
         ));
+        if !extras.in_flight.is_empty() {
+            advice.push(format!(
+                "windlass state import {of} ADDRESS=ID takes one in flight that you found"
+            ));
+        }
         advice.push(format!(
             "windlass state dismiss {of} ADDRESS... forgets one by name"
         ));

@@ -288,6 +288,11 @@ impl Service {
                     .document(connection, &row.id, Kind::Addresses)
                     .await?
                     .unwrap_or_default(),
+                ids: self
+                    .store
+                    .document(connection, &row.id, Kind::Ids)
+                    .await?
+                    .unwrap_or_default(),
                 log_level: row.log_level.clone(),
                 deadlines: self.settings.deadlines,
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),

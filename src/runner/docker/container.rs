@@ -19,6 +19,9 @@ use crate::runner::spec::{
     ContainerSpec, LABEL, MountSource, SPOOL, STATE, VolumeKind, volume_labels,
 };
 
+/// End of the name of a helper, behind the name of its run's container.
+pub(super) const OPENING: &str = "-opening";
+
 /// What became of a request to create a container.
 pub(super) enum Created {
     /// It exists now, not started.
@@ -132,51 +135,87 @@ fn volume(name: &str, target: &str, labels: std::collections::BTreeMap<String, S
 
 /// Makes the roots of fresh volumes writable for the runner's user, where the image did not: a volume takes owner and
 /// mode from the image's directory, which a custom image need not have.
-pub(super) async fn open_volumes(
-    daemon: &Daemon,
-    id: &str,
-    spec: &ContainerSpec,
-) -> Result<(), LaunchError> {
+///
+/// By a helper that is never started and sees them below its root: the daemon leaves the directory alone into which it unpacks,
+/// and lets nothing be unpacked beside the volumes of a container whose root is read-only.
+pub(super) async fn open_volumes(daemon: &Daemon, spec: &ContainerSpec) -> Result<(), LaunchError> {
     let (uid, gid) = spec
         .settings
         .user
         .split_once(':')
         .unwrap_or(("65532", "65532"));
-    let mut targets = vec![SPOOL];
-    if spec
+    let state = spec
         .settings
         .mounts
         .iter()
-        .any(|mount| mount.target == STATE && matches!(mount.source, MountSource::Volume { .. }))
+        .find_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } if mount.target == STATE => Some(name.as_str()),
+            MountSource::Volume { .. } | MountSource::Path(_) => None,
+        });
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut mounts = Vec::new();
+    for (number, name) in std::iter::once(spec.spool.as_str())
+        .chain(state)
+        .enumerate()
     {
-        targets.push(STATE);
-    }
-    for target in targets {
+        mounts.push(volume(name, &format!("/{number}"), Default::default()));
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Directory);
         header.set_mode(0o700);
         header.set_uid(uid.parse().unwrap_or(65532));
         header.set_gid(gid.parse().unwrap_or(65532));
         header.set_size(0);
-        let mut archive = tar::Builder::new(Vec::new());
-        let bytes = archive
-            .append_data(&mut header, "./", std::io::empty())
-            .and_then(|()| archive.into_inner())
-            .map_err(|error| LaunchError {
-                class: FailureClass::Internal,
-                message: format!("an archive could not be made: {error}"),
-                transient: false,
-            })?;
-        let options = UploadToContainerOptionsBuilder::default()
-            .path(target)
-            .build();
-        daemon
-            .docker
-            .upload_to_container(id, Some(options), bollard::body_full(bytes.into()))
-            .await
-            .map_err(|error| failed(daemon, "prepare a volume", &error))?;
+        archive
+            .append_data(&mut header, format!("{number}/"), std::io::empty())
+            .map_err(unpacked)?;
     }
-    Ok(())
+    let bytes = archive.into_inner().map_err(unpacked)?;
+    let helper = format!("{}{OPENING}", spec.name);
+    let body = ContainerCreateBody {
+        image: Some(spec.settings.image.clone()),
+        entrypoint: Some(spec.settings.entrypoint.clone()),
+        labels: Some(HashMap::from([(
+            LABEL.to_owned(),
+            spec.labels.get(LABEL).cloned().unwrap_or_default(),
+        )])),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts),
+            network_mode: Some("none".to_owned()),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let doing = "prepare the volumes of the run";
+    let options = CreateContainerOptionsBuilder::default()
+        .name(&helper)
+        .build();
+    daemon
+        .docker
+        .create_container(Some(options), body)
+        .await
+        .map_err(|error| failed(daemon, doing, &error))?;
+    let options = UploadToContainerOptionsBuilder::default().path("/").build();
+    let opened = daemon
+        .docker
+        .upload_to_container(&helper, Some(options), bollard::body_full(bytes.into()))
+        .await
+        .map_err(|error| failed(daemon, doing, &error));
+    // Not by `remove`: the volumes stay.
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let removed = daemon
+        .docker
+        .remove_container(&helper, Some(options))
+        .await
+        .map_err(|error| failed(daemon, doing, &error));
+    opened.and(removed)
+}
+
+fn unpacked(error: std::io::Error) -> LaunchError {
+    LaunchError {
+        class: FailureClass::Internal,
+        message: format!("an archive could not be made: {error}"),
+        transient: false,
+    }
 }
 
 pub(super) async fn start(daemon: &Daemon, id: &str) -> Result<(), LaunchError> {

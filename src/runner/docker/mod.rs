@@ -254,8 +254,10 @@ impl DockerLauncher {
             say("starting");
             match container::create(daemon, &spec).await? {
                 Created::New(id) => {
-                    if custom {
-                        container::open_volumes(daemon, &id, &spec).await?;
+                    if custom && let Err(error) = container::open_volumes(daemon, &spec).await {
+                        // The next try must not meet one whose volumes nobody opened.
+                        container::remove(daemon, &id, None).await?;
+                        return Err(error);
                     }
                     let image = spec.settings.image;
                     self.know(

@@ -43,7 +43,8 @@ pub(super) async fn sweep(
             continue;
         };
         let name = name.trim_start_matches('/');
-        let nobodys = match spec::key_of(name) {
+        let of = name.strip_suffix(container::OPENING).unwrap_or(name);
+        let nobodys = match spec::key_of(of) {
             Some(key) => !owned(&key),
             // What stands by was adopted before, or is being made right now.
             None if name.starts_with(STANDBY_PREFIX) => false,

@@ -32,6 +32,26 @@ pub(crate) struct Object {
     instance: Fields,
 }
 
+impl Object {
+    /// Whether two objects of one address are the same one: by the attribute `id`, else by all attributes.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let text = |object: &Self| {
+            object
+                .instance
+                .get("attributes")
+                .map(|raw| raw.get().to_owned())
+        };
+        let id = |object: &Self| {
+            let attributes: Fields = parsed(&object.instance, "attributes")?;
+            attributes.get("id").map(|raw| raw.get().to_owned())
+        };
+        match (id(self), id(other)) {
+            (Some(one), Some(two)) => one == two,
+            _ => text(self) == text(other),
+        }
+    }
+}
+
 impl StateFile {
     /// Reads one; `None` when it is none, or of a format that we do not know.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {

@@ -73,8 +73,8 @@ impl Run<'_> {
 
     /// Plans with `import` blocks; then, unless only the plan is wanted, takes what was found into the state.
     pub(super) fn import(&mut self) -> Result<Outcome, Failure> {
-        let addresses = &self.job.addresses;
-        let import = self.guarded()?.choose(addresses)?;
+        let job = self.job;
+        let import = self.guarded()?.choose(&job.addresses, &job.ids)?;
         let state = import.state().unwrap_or_default();
         let state = self
             .place
@@ -95,11 +95,12 @@ impl Run<'_> {
         let (_, heard) = self.planned(&plan)?;
         let counts = heard.planned.unwrap_or_default();
         self.step(Step::Saving);
+        let planned = state_of(&plan)?;
         if self.job.action == Action::ImportPlan {
+            import.check(&planned)?;
             self.facts.counts = (counts.add, counts.change, counts.remove);
             return Ok(Outcome::Planned);
         }
-        let planned = state_of(&plan)?;
         self.guarded()?.adopt(import, &planned)?;
         Ok(Outcome::Unchanged)
     }

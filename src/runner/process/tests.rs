@@ -54,6 +54,7 @@ fn assignment() -> Assignment {
             log_recipients: Vec::new(),
             output_recipients: Vec::new(),
             addresses: Vec::new(),
+            ids: BTreeMap::new(),
             log_level: "info".into(),
             deadlines: Deadlines::default(),
             shortcuts: crate::wire::runners::Shortcuts::default(),

@@ -39,6 +39,7 @@ fn assignment(key: &RunKey) -> Assignment {
             log_recipients: Vec::new(),
             output_recipients: Vec::new(),
             addresses: Vec::new(),
+            ids: BTreeMap::new(),
             log_level: "info".to_owned(),
             deadlines: Deadlines::default(),
             shortcuts: crate::wire::runners::Shortcuts::default(),

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     LeftOpen,
     /// Which addresses a run takes into the state or forgets.
     Addresses,
+    /// Ids that a person named for some of them; may be secret.
+    Ids,
 }
 
 impl Kind {
@@ -50,12 +52,13 @@ impl Kind {
             Self::Before => "before",
             Self::LeftOpen => "left_open",
             Self::Addresses => "addresses",
+            Self::Ids => "ids",
         }
     }
 
     /// Whether it is encrypted under the key ring.
     fn is_sealed(self) -> bool {
-        matches!(self, Self::Offer | Self::Graph | Self::Bundle)
+        matches!(self, Self::Offer | Self::Graph | Self::Bundle | Self::Ids)
     }
 }
 

@@ -7,6 +7,7 @@ mod engines;
 pub(crate) mod prepared;
 mod scripted;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -25,6 +26,8 @@ pub(crate) struct Bench {
     root: tempfile::TempDir,
     engine: (String, PathBuf),
     mirror: Option<PathBuf>,
+    /// Where the supervisor is process 1 of a container: the image, and how many containers there were.
+    image: Option<(String, Cell<u32>)>,
 }
 
 /// A run that goes on.
@@ -46,6 +49,7 @@ impl Bench {
             root: tempfile::tempdir().expect("a temporary directory"),
             engine: (name.to_owned(), program.to_owned()),
             mirror: None,
+            image: None,
         }
     }
 
@@ -67,6 +71,22 @@ impl Bench {
         self
     }
 
+    /// Each run in a container of this image.
+    pub(crate) fn in_containers_of(mut self, image: &str) -> Self {
+        self.image = Some((image.to_owned(), Cell::new(0)));
+        fs::create_dir_all(self.state()).expect("a directory");
+        open_to_all(&self.state());
+        self
+    }
+
+    /// The container of the newest run, where runs are in containers.
+    pub(crate) fn container(&self) -> Option<String> {
+        let (_, count) = self.image.as_ref()?;
+        let place = self.root.path().file_name()?.to_string_lossy().into_owned();
+        let place = place.trim_start_matches('.');
+        Some(format!("windlass-test-{place}-{}", count.get()))
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -78,6 +98,11 @@ impl Bench {
     pub(crate) fn command(&self, spool: &str) -> Command {
         let spool = self.path(spool);
         fs::create_dir_all(&spool).expect("a spool");
+        if let Some((image, count)) = &self.image {
+            count.set(count.get() + 1);
+            open_to_all(&spool);
+            return self.container_command(image, &spool);
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         command
             .arg("inside")
@@ -95,6 +120,36 @@ impl Bench {
         if let Some(mirror) = &self.mirror {
             command.arg("--mirror").arg(mirror);
         }
+        command
+    }
+
+    fn container_command(&self, image: &str, spool: &Path) -> Command {
+        let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
+        let user = match uid.is_root() {
+            true => "65532:65532".to_owned(),
+            false => format!("{}:{}", uid.as_raw(), gid.as_raw()),
+        };
+        let mut command = Command::new("docker");
+        command
+            .args([
+                "run",
+                "--rm",
+                "--interactive",
+                "--network",
+                "none",
+                "--log-driver",
+                "none",
+            ])
+            .args(["--tmpfs", "/tmp", "--workdir", "/spool", "--user", &user])
+            .args(["--name", &self.container().expect("in containers")])
+            .arg("--volume")
+            .arg(format!("{}:/spool", spool.display()))
+            .arg("--volume")
+            .arg(format!("{}:/state", self.state().display()))
+            .args(["--entrypoint", "/windlass", image])
+            .args(["inside", "--wait", "60"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
         command
     }
 
@@ -119,6 +174,12 @@ impl Bench {
     pub(crate) fn run(&self, spool: &str, job: &Value) -> Ended {
         self.start(spool, job).ended()
     }
+}
+
+/// The user of a container is another where we are root.
+fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("set");
 }
 
 impl Going {

@@ -1,4 +1,4 @@
-//! Everything that can be killed, at every moment of a deployment at which a module or an engine can be made to stand still.
+//! Everything that can be killed, while real engines stand still: in line, planning, applying.
 //!
 //! After each: one end, nothing lost, and the next deploy succeeds once what is open is settled.
 
@@ -12,80 +12,13 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::settle;
-use crate::support::{
-    CATALOGUE, Client, Engine, Launcher, Place, by_both_launchers, docker, wait_until,
-};
+use super::table::{Phase, victims};
+use crate::support::{CATALOGUE, Client, Place, by_both_launchers, wait_until};
 
 by_both_launchers! {
     killed_while_queued
     killed_while_planning
     killed_while_applying
-    the_machine_dies_while_applying
-}
-
-/// What is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
-    Client,
-    Worker,
-    ClientAndWorker,
-    Engine,
-    Supervisor,
-    Container,
-    Everything,
-}
-
-impl Victim {
-    const ALL: [Self; 7] = [
-        Self::Client,
-        Self::Worker,
-        Self::ClientAndWorker,
-        Self::Engine,
-        Self::Supervisor,
-        Self::Container,
-        Self::Everything,
-    ];
-
-    /// Whether the run goes on.
-    fn spares_the_run(self) -> bool {
-        matches!(self, Self::Client | Self::Worker | Self::ClientAndWorker)
-    }
-
-    fn strike(self, place: &Place, client: Client) {
-        match self {
-            Self::Client => client.kill(),
-            Self::Worker => {
-                place.kill_workers();
-                // It need not see the end; others do.
-                drop(client);
-            }
-            Self::ClientAndWorker => {
-                place.kill_workers();
-                client.kill();
-            }
-            Self::Engine => place.kill_engine(),
-            Self::Supervisor => place.kill_supervisor(),
-            Self::Container => remove_containers(place),
-            Self::Everything => {
-                client.kill();
-                place.kill_workers();
-                place.kill_supervisor();
-            }
-        }
-    }
-}
-
-fn remove_containers(place: &Place) {
-    for container in place.containers() {
-        docker(&["rm", "--force", "--volumes", &container]);
-    }
-}
-
-fn victims(place: &Place) -> impl Iterator<Item = Victim> {
-    let is_docker = place.launcher() == Launcher::Docker;
-    Victim::ALL
-        .into_iter()
-        .filter(move |victim| is_docker || *victim != Victim::Container)
 }
 
 /// A module that is read while planning, from a file that the test makes a pipe.
@@ -135,7 +68,7 @@ fn at_the_gate(place: &Place, gate: &str) -> (Client, String) {
 }
 
 /// The deployment has one end, the expected one.
-fn ended(place: &Place, id: &str, succeeds: bool, context: &str) -> Value {
+pub(super) fn ended(place: &Place, id: &str, succeeds: bool, context: &str) -> Value {
     let record = place.ended(id);
     let expected = if succeeds { "succeeded" } else { "failed" };
     assert_eq!(record["status"], expected, "{context}: {record:#}");
@@ -158,7 +91,7 @@ fn goes_on(place: &Place, context: &str) {
 
 fn killed_while_queued(place: &Place) {
     begin(place);
-    for victim in victims(place) {
+    for victim in victims(Phase::Queued, place.launcher()) {
         let context = format!("{victim:?} while queued");
         let gate = format!("queued-{}", victim as u8);
         let (first, first_id) = at_the_gate(place, &gate);
@@ -193,7 +126,7 @@ fn killed_while_queued(place: &Place) {
 
 fn killed_while_applying(place: &Place) {
     begin(place);
-    for victim in victims(place) {
+    for victim in victims(Phase::Applying, place.launcher()) {
         let context = format!("{victim:?} while applying");
         let gate = format!("applying-{}", victim as u8);
         let (client, id) = at_the_gate(place, &gate);
@@ -265,7 +198,7 @@ fn killed_while_planning(place: &Place) {
         "look.yaml",
         "workloads:\n  web:\n    resources:\n      note: {type: note, params: {text: look}}\n      look: {type: look}\n",
     );
-    for victim in victims(place) {
+    for victim in victims(Phase::Planning, place.launcher()) {
         let context = format!("{victim:?} while planning");
         let path = pipe(place);
         let mut client = place.start(place.deploy("dev", "look.yaml"));
@@ -288,92 +221,5 @@ fn killed_while_planning(place: &Place) {
         fs::write(&path, NOTHING).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("anybody may read");
         goes_on(place, &context);
-    }
-}
-
-/// What is left of a machine that died is a copy of its data directory as of an instant; it is started where no process and
-/// no container of it runs.
-fn the_machine_dies_while_applying(place: &Place) {
-    begin(place);
-    let (client, id) = at_the_gate(place, "machine");
-    let copy = place.data().with_extension("copy");
-    let status = Command::new("cp")
-        .arg("-a")
-        .arg(place.data())
-        .arg(&copy)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "it is copied");
-    client.kill();
-    place.kill_workers();
-    place.kill_supervisor();
-    if place.launcher() == Launcher::Docker {
-        remove_containers(place);
-    }
-    fs::remove_dir_all(place.data()).expect("the machine is gone");
-    fs::rename(&copy, place.data()).expect("the copy is another machine's");
-    let record = ended(place, &id, false, "the machine died");
-    assert_eq!(record["windlass"]["outcome"], "lost", "{record:#}");
-    let in_flight = record["windlass"]["in_flight"]
-        .as_array()
-        .map_or(0, Vec::len);
-    assert_eq!(in_flight, 1, "the gate: {record:#}");
-    goes_on(place, "the machine died");
-}
-
-/// An engine that stands still where real ones are too fast: half-way through its state, and while it is asked for outputs.
-const FAKE: &str = r#"#!/bin/sh
-said() { printf '{"@level":"info","@message":"%s","type":"%s"%s}\n' "$1" "$1" "${2:+,$2}"; }
-hook() { said "$1" "\"hook\":{\"resource\":{\"addr\":\"$2\"},\"action\":\"create\"$3}"; }
-counts() { said change_summary "\"changes\":{\"add\":$2,\"change\":0,\"remove\":0,\"operation\":\"$1\"}"; }
-stand() { touch state/standing; while :; do sleep 0.05; done; }
-state='{"version":4,"serial":2,"lineage":"l","outputs":{},"resources":[{"mode":"managed","type":"t","name":"a","provider":"p","instances":[{"attributes":{"id":"1"}}]}]}'
-case $1 in
-apply)
-  if [ -e state/again ]; then counts plan 0; printf '%s' "$state" > state/terraform.tfstate; counts apply 0; exit 0; fi
-  counts plan 1; hook apply_start t.a; hook apply_complete t.a ',"id_key":"id","id_value":"1"'
-  if [ -e state/saving ]; then printf '%s' "$state" > state/terraform.tfstate; counts apply 1; exit 0; fi
-  printf '{"version":4,' > state/terraform.tfstate; stand;;
-output|show) if [ -e state/saving ] && [ ! -e state/again ]; then stand; fi; echo '{}';;
-esac
-"#;
-
-fn with_a_fake_engine() -> Place {
-    let place = Place::new(Launcher::Process, Engine::OpenTofu);
-    let program = place.write("tofu", FAKE);
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may run");
-    place.settings(&format!("engines:\n  opentofu: {}\n", program.display()));
-    place.write("catalogue/all.yaml", CATALOGUE);
-    place.ok(["apply", "-f", "catalogue"]);
-    place.write("base.yaml", BASE);
-    place
-}
-
-#[test]
-#[ignore = "needs opentofu"]
-fn killed_while_writing_the_state() {
-    for victim in [Victim::Engine, Victim::Supervisor, Victim::Everything] {
-        let context = format!("{victim:?} while writing the state");
-        let place = with_a_fake_engine();
-        let client = place.start(place.deploy("dev", "base.yaml"));
-        wait_until("the state is half written", || {
-            place
-                .states()
-                .iter()
-                .any(|state| state.join("standing").exists())
-        });
-        let id = place.newest("dev");
-        victim.strike(&place, client);
-        let record = ended(&place, &id, false, &context);
-        assert_eq!(
-            record["windlass"]["unrecorded"],
-            serde_json::json!(["t.a"]),
-            "{context}: {record:#}"
-        );
-        place
-            .refused(place.deploy("dev", "base.yaml"))
-            .says(&["`t.a`"]);
-        place.ok(["state", "dismiss", "shop", "dev", "t.a", "--no-prompt"]);
-        fs::write(place.states()[0].join("again"), "").expect("written");
-        place.ok(place.deploy("dev", "base.yaml"));
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! A module stands at a gate while the test kills, so no timing is involved.
 
+mod copies;
+mod fake;
 mod matrix;
 mod program;
 mod requests;
+mod stages;
+mod table;
 
 use crate::support::{CATALOGUE, Client, Launcher, Place, by_both_launchers, wait_until};
 

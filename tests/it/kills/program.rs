@@ -1,8 +1,12 @@
 //! Kills at random instants and inside the state write, again and again: whatever was finished is in the state or named, nothing
 //! that exists is planned again, and once the rest is settled the next deploy succeeds.
 //!
-//! A short program by default. `WINDLASS_KILLS=50` sets how many kills each engine gets, `WINDLASS_SEED` repeats a program;
-//! both are printed with what happened.
+//! Killed are the engine, its supervisor, both, and the same in a container, where the supervisor is process 1, and the
+//! container itself; during an apply of 30 objects, on nothing and on what an earlier deploy made.
+//!
+//! A short program by default: each victim once. `WINDLASS_KILLS=50` sets how many kills each engine gets at least,
+//! `WINDLASS_KILL_MINUTES=10` how long it goes on at least, and `WINDLASS_SEED` repeats a program; all are printed with what
+//! happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::inside::{Bench, Ended, job};
-use crate::support::Engine;
+use crate::support::{Engine, Launcher, Place, docker, wait_until};
 
 mod random_kills_lose_nothing {
     #[test]
@@ -30,10 +34,14 @@ mod random_kills_lose_nothing {
 }
 
 /// A stream of numbers that a seed repeats (splitmix64).
-struct Lot(u64);
+pub(super) struct Lot(u64);
 
 impl Lot {
-    fn draw(&mut self) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,12 +58,75 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// As set, else by the clock.
+pub(super) fn seed() -> u64 {
+    let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    number("WINDLASS_SEED").unwrap_or(clock.as_nanos() as u64)
+}
+
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    Engine,
+    /// The engine that it leaves is interrupted, as the launcher does.
+    Supervisor,
+    SupervisorAndEngine,
+    EngineInContainer,
+    ProcessOne,
+    Container,
+}
+
+impl Victim {
+    const ALL: [Self; 6] = [
+        Self::Engine,
+        Self::EngineInContainer,
+        Self::Supervisor,
+        Self::ProcessOne,
+        Self::SupervisorAndEngine,
+        Self::Container,
+    ];
+
+    fn is_in_container(self) -> bool {
+        matches!(
+            self,
+            Self::EngineInContainer | Self::ProcessOne | Self::Container
+        )
+    }
+
+    /// Kills it; `supervisor` is its process as this host sees it.
+    fn strike(self, supervisor: u32, container: Option<&str>) {
+        let below = tree(supervisor);
+        let engines = || below.iter().copied().filter(|pid| is_engine(*pid));
+        match self {
+            Self::Engine | Self::EngineInContainer => engines().for_each(kill),
+            Self::Supervisor => {
+                let engines: Vec<u32> = engines().collect();
+                kill(supervisor);
+                for pid in engines {
+                    signal(pid, Signal::INT);
+                }
+                wait_until("what the supervisor left has ended", || {
+                    below.iter().all(|pid| is_gone(*pid))
+                });
+            }
+            Self::SupervisorAndEngine => {
+                kill(supervisor);
+                below.iter().copied().for_each(kill);
+            }
+            Self::ProcessOne => kill(supervisor),
+            Self::Container => {
+                docker(&["rm", "--force", container.expect("in a container")]);
+            }
+        }
+    }
+}
+
 /// What a program came to.
 #[derive(Debug, Default)]
 struct Report {
     kills: u64,
-    first_deploys: u64,
-    of_the_supervisor: u64,
+    /// Victim, and whether the deploy was a later one.
+    of: BTreeMap<(Victim, bool), u64>,
     inside_the_write: u64,
     too_late: u64,
     empty_states: u64,
@@ -72,25 +143,47 @@ struct Report {
     reason = "the seed repeats a program, and the report is what it is run for"
 )]
 fn program(engine: Engine) {
-    let kills = number("WINDLASS_KILLS").unwrap_or(6);
-    let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let seed = number("WINDLASS_SEED").unwrap_or(clock.as_nanos() as u64);
+    let minutes = number("WINDLASS_KILL_MINUTES").unwrap_or(0);
+    let kills = number("WINDLASS_KILLS").unwrap_or(if minutes > 0 { 50 } else { 6 });
+    let seed = seed();
     eprintln!(
-        "{} WINDLASS_KILLS={kills} WINDLASS_SEED={seed}",
+        "{} WINDLASS_KILLS={kills} WINDLASS_KILL_MINUTES={minutes} WINDLASS_SEED={seed}",
         engine.name()
     );
     let mut lot = Lot(seed);
     let mut report = Report::default();
     let began = Instant::now();
+    let image = image(engine);
     // How long an apply takes here, so that instants fall into it.
-    let length = Scene::new(engine, false).apply_length();
-    for number in 0..kills {
-        let is_later = lot.flip();
-        let scene = Scene::new(engine, is_later);
-        let context = format!("kill {number} of seed {seed}, {}", engine.name());
-        scene.one_kill(&mut lot, length, &mut report, &context);
+    let lengths =
+        [None, Some(&*image)].map(|image| Scene::new(engine, false, image).apply_length());
+    while report.kills < kills || began.elapsed() < Duration::from_secs(60 * minutes) {
+        let round = report.kills as usize;
+        let victim = Victim::ALL[round % 6];
+        let is_later = (round / 6 + round) % 2 == seed as usize % 2;
+        let image = victim.is_in_container().then_some(&*image);
+        let scene = Scene::new(engine, is_later, image);
+        let length = lengths[usize::from(victim.is_in_container())];
+        let context = format!("kill {round} of seed {seed}, {}, {victim:?}", engine.name());
+        scene.one_kill(victim, &mut lot, length, &mut report, &context);
     }
     eprintln!("{} after {:?}: {report:#?}", engine.name(), began.elapsed());
+    if report.kills >= 50 {
+        assert_eq!(report.of.len(), 12, "each victim, first and later");
+        assert!(report.inside_the_write > 0 && report.finished > 0);
+    }
+}
+
+/// The runner's image with this engine.
+fn image(engine: Engine) -> String {
+    let place = Place::new(Launcher::Docker, engine);
+    let built = place.ok(["runner-image", "build"]);
+    let name = built
+        .stderr
+        .split_whitespace()
+        .find(|word| word.starts_with("windlass-runner:"));
+    name.unwrap_or_else(|| panic!("it names the image\n{built}"))
+        .to_owned()
 }
 
 /// An environment, and the deployment in which the kill falls.
@@ -114,9 +207,13 @@ fn address(key: &str) -> String {
 
 impl Scene {
     /// A first deploy makes 30 objects; a later one changes 10, removes 5 and makes 20.
-    fn new(engine: Engine, is_later: bool) -> Self {
+    fn new(engine: Engine, is_later: bool, image: Option<&str>) -> Self {
+        let bench = Bench::new(engine.name(), &engine.binary());
         let mut scene = Self {
-            bench: Bench::new(engine.name(), &engine.binary()),
+            bench: match image {
+                Some(image) => bench.in_containers_of(image),
+                None => bench,
+            },
             engine,
             wanted: keys(0..if is_later { 15 } else { 30 }),
             generation: 1,
@@ -216,9 +313,15 @@ resource "terraform_data" "this" {{
     }
 
     /// Kills once and sees to it that nothing is lost.
-    fn one_kill(&self, lot: &mut Lot, length: Duration, report: &mut Report, context: &str) {
+    fn one_kill(
+        &self,
+        victim: Victim,
+        lot: &mut Lot,
+        length: Duration,
+        report: &mut Report,
+        context: &str,
+    ) {
         let made_before = self.made();
-        let supervisor_too = lot.flip();
         let in_write = lot.draw().is_multiple_of(3);
         let instant =
             Duration::from_micros(lot.draw() % (length.as_micros() as u64 * 9 / 10).max(1));
@@ -226,27 +329,25 @@ resource "terraform_data" "this" {{
 
         let mut going = self.bench.start("killed", &self.job("deploy"));
         going.wait_for("it applies", |event| event["kind"]["step"] == "applying");
+        let container = self.bench.container();
+        let supervisor = match &container {
+            Some(name) => docker(&["inspect", "--format", "{{.State.Pid}}", name])
+                .trim()
+                .parse()
+                .expect("the container runs"),
+            None => going.id(),
+        };
         let state = self.bench.state().join("terraform.tfstate");
         if in_write {
             wait_for_write(&state, length * 3);
         } else {
             std::thread::sleep(instant);
         }
-        let tree = tree(going.id());
-        if supervisor_too {
-            signal(going.id());
-            tree.iter().copied().for_each(signal);
-        } else {
-            // The engine alone: the supervisor ends what it leaves.
-            tree.iter()
-                .copied()
-                .filter(|pid| is_engine(*pid))
-                .for_each(signal);
-        }
+        victim.strike(supervisor, container.as_deref());
         let killed = going.ended();
         report.kills += 1;
-        report.first_deploys += u64::from(self.generation == 1);
-        report.of_the_supervisor += u64::from(supervisor_too);
+        let of = report.of.entry((victim, self.generation > 1));
+        *of.or_default() += 1;
         report.inside_the_write += u64::from(in_write);
         report.too_late += u64::from(killed.code == Some(0));
         let bytes = fs::read(&state).unwrap_or_default();
@@ -373,8 +474,19 @@ fn is_engine(pid: u32) -> bool {
     ["tofu", "terraform"].contains(&name.trim())
 }
 
-fn signal(pid: u32) {
+fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
+}
+
+/// Whether a process has ended; where nobody reaps orphans, its number stays.
+fn is_gone(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| rest);
+    state.starts_with(['Z', 'X'])
 }

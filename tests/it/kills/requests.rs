@@ -4,42 +4,108 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 
+use super::matrix::ended;
+use super::table::{Phase, victims};
+use crate::dockerd::PrivateDocker;
 use crate::proxy::Proxy;
 use crate::support::{CATALOGUE, Engine, Launcher, Place, docker, mirror, wait_until};
 
-#[test]
-#[ignore = "needs docker and opentofu"]
-fn a_deployment_whose_image_was_being_built_still_runs() {
-    let engine = Engine::OpenTofu;
-    let place = Place::new(Launcher::Docker, engine);
-    // An engine that no image was made of yet: what follows the program in the file is not looked at.
-    let copy = place.work().join("tofu");
-    fs::copy(engine.binary(), &copy).expect("a copy");
+/// A program like the engine, of which no image was made yet: what follows it in the file is not looked at.
+fn fresh_engine(place: &Place, number: usize) -> PathBuf {
+    let copy = place.work().join(format!("engine-{number}/tofu"));
+    fs::create_dir_all(copy.parent().expect("a directory")).expect("made");
+    fs::copy(Engine::OpenTofu.binary(), &copy).expect("a copy");
+    let mark = format!("{}-{number}", place.work().display());
     fs::OpenOptions::new()
         .append(true)
         .open(&copy)
-        .and_then(|mut file| file.write_all(place.work().as_os_str().as_encoded_bytes()))
+        .and_then(|mut file| file.write_all(mark.as_bytes()))
         .expect("longer");
+    copy
+}
+
+fn is_build(line: &str) -> bool {
+    line.starts_with("POST ") && line.contains("/build?")
+}
+
+#[test]
+#[ignore = "needs docker and opentofu"]
+fn killed_while_its_image_is_built() {
+    let place = Place::new(Launcher::Docker, Engine::OpenTofu);
     let socket = place.work().join("docker.sock");
-    let gate = Proxy::at(&socket, |line| {
-        line.starts_with("POST ") && line.contains("/build?")
-    });
+    let gate = Proxy::at(&socket, is_build);
+    place.write("catalogue/all.yaml", CATALOGUE);
+    place.settings("");
+    place.ok(["apply", "-f", "catalogue"]);
+    for (number, victim) in victims(Phase::Image, Launcher::Docker).enumerate() {
+        let context = format!("{victim:?} while the image is built");
+        place.settings(&format!(
+            "engines:\n  opentofu: {}\nmirror: {}\ndocker_host: unix://{}\n",
+            fresh_engine(&place, number).display(),
+            mirror().display(),
+            socket.display()
+        ));
+        let text = format!("round-{number}");
+        place.write("one.yaml", format!("workloads:\n  web:\n    resources:\n      note: {{type: note, params: {{text: {text}}}}}\n    outputs:\n      NOTE: ${{resources.note.outputs.text}}\n"));
+        gate.close();
+        let mut client = place.start(place.deploy("dev", "one.yaml"));
+        wait_until("the image is being built", || {
+            if let Some(done) = client.over() {
+                panic!("{context}: it ended before\n{done}");
+            }
+            gate.is_waited_at()
+        });
+        let id = place.newest("dev");
+        victim.strike(&place, client);
+        gate.let_go();
+        let record = ended(&place, &id, true, &context);
+        assert_eq!(
+            record["windlass"]["outcome"], "applied",
+            "{context}: {record:#}"
+        );
+        let outputs = place.json(["get", "outputs", "shop", "dev", "-o", "json"]);
+        assert_eq!(outputs["web"]["NOTE"], text.as_str(), "{context}");
+        assert_eq!(place.deployments("dev").len(), number + 1, "{context}");
+        place.kill_workers();
+        for container in place.containers() {
+            docker(&["rm", "--force", "--volumes", &container]);
+        }
+        // The image is this test's alone.
+        let built = place.ok(["runner-image", "build"]);
+        let name = built
+            .stderr
+            .split_whitespace()
+            .find(|word| word.starts_with("windlass-runner:"))
+            .unwrap_or_else(|| panic!("it names the image\n{built}"));
+        docker(&["rmi", "--force", name]);
+    }
+}
+
+#[test]
+#[ignore = "needs docker and opentofu"]
+fn the_daemon_is_killed_while_it_builds() {
+    let mut daemon = PrivateDocker::start();
+    let place = Place::new(Launcher::Docker, Engine::OpenTofu);
+    let socket = place.work().join("docker.sock");
+    let gate = Proxy::before(daemon.socket(), &socket, is_build);
     place.settings(&format!(
-        "engines:\n  {}: {}\nmirror: {}\ndocker_host: unix://{}\n",
-        engine.name(),
-        copy.display(),
-        mirror().display(),
+        "engines:\n  opentofu: {}\ndocker_host: unix://{}\n",
+        Engine::OpenTofu.binary().display(),
         socket.display()
     ));
-    place.write("catalogue/all.yaml", CATALOGUE);
+    let runner = "---\nkind: runner\nid: quiet\nrunner_configuration: {type: docker, network: none}\nstate_storage_configuration: {type: local}\n";
+    place.write("catalogue/all.yaml", format!("{CATALOGUE}{runner}"));
     place.ok(["apply", "-f", "catalogue"]);
-    place.write(
-        "one.yaml",
-        "workloads:\n  web:\n    resources:\n      note: {type: note, params: {text: one}}\n    outputs:\n      NOTE: ${resources.note.outputs.text}\n",
-    );
-
-    let mut client = place.start(place.deploy("dev", "one.yaml"));
+    place.write("one.yaml", ONE);
+    let deploy = || {
+        let mut words = place.deploy("dev", "one.yaml");
+        words.pop();
+        words.push("quiet".to_owned());
+        words
+    };
+    let mut client = place.start(deploy());
     wait_until("the image is being built", || {
         if let Some(done) = client.over() {
             panic!("it ended before\n{done}");
@@ -47,30 +113,15 @@ fn a_deployment_whose_image_was_being_built_still_runs() {
         gate.is_waited_at()
     });
     let id = place.newest("dev");
-    place.kill_workers();
-    client.kill();
+    daemon.kill9();
     gate.let_go();
-
-    let record = place.ended(&id);
-    assert_eq!(record["status"], "succeeded", "{record:#}");
-    assert_eq!(record["metrics"]["num_tf_resources_added"], 1, "{record:#}");
-    let outputs = place.json(["get", "outputs", "shop", "dev", "-o", "json"]);
-    assert_eq!(outputs["web"]["NOTE"], "one");
-    assert_eq!(place.deployments("dev").len(), 1);
-
-    // The image is this test's alone.
-    place.ok(["delete", "environment", "shop", "dev", "--no-prompt"]);
-    place.kill_workers();
-    for container in place.containers() {
-        docker(&["rm", "--force", &container]);
-    }
-    let built = place.ok(["runner-image", "build"]);
-    let name = built
-        .stderr
-        .split_whitespace()
-        .find(|word| word.starts_with("windlass-runner:"))
-        .unwrap_or_else(|| panic!("it names the image\n{built}"));
-    docker(&["rmi", "--force", name]);
+    let record = ended(&place, &id, false, "no daemon, and none comes back");
+    let class = &record["windlass"]["failure_class"];
+    assert_eq!(class, "runner_unreachable", "{record:#}");
+    client.wait().says(&["Start Docker"]);
+    daemon.restart();
+    place.ok(deploy());
+    assert_eq!(place.resources("dev"), ["note"]);
 }
 
 const ONE: &str =

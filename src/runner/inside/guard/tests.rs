@@ -1,5 +1,6 @@
 //! The guard on directories as kills leave them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -206,7 +207,7 @@ fn an_import_puts_what_the_plan_found_into_the_state_and_closes_it() {
     drop(guard);
 
     let mut guard = begin(dir.path(), 2);
-    let import = guard.choose(&[]).expect("chosen");
+    let import = guard.choose(&[], &BTreeMap::new()).expect("chosen");
     let blocks = import.blocks();
     assert!(
         blocks.contains("to = t.new\n  id = \"$${x}\"\n"),
@@ -241,7 +242,7 @@ fn an_import_that_the_plan_lacks_changes_nothing() {
     drop(guard);
     let mut guard = begin(dir.path(), 2);
     let before = fs::read(dir.path().join(STATE)).expect("there");
-    let import = guard.choose(&[]).expect("chosen");
+    let import = guard.choose(&[], &BTreeMap::new()).expect("chosen");
     assert!(guard.adopt(import, &planned(&[("a", "1")])).is_err());
     assert_eq!(fs::read(dir.path().join(STATE)).expect("there"), before);
     assert_eq!(ended(guard.end(true)).unrecorded, ["t.a", "t.b"]);
@@ -264,4 +265,81 @@ fn what_an_engine_finished_and_could_not_write_stays_open_although_it_ended_by_i
     assert_eq!(open.unrecorded, ["t.b"]);
     assert_eq!(open.in_flight, [""; 0]);
     assert_eq!(begin(dir.path(), 2).open(), open);
+}
+
+/// One id for one address.
+fn named(address: &str, id: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(address.to_owned(), id.to_owned())])
+}
+
+#[test]
+fn what_was_in_flight_is_imported_by_the_id_that_somebody_names() {
+    let dir = tempfile::tempdir().expect("a directory");
+    put_state(dir.path(), &[("a", "1")]);
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    guard.started(&change("t.b", "create", None));
+    guard.done(&change("t.c", "create", Some("3")));
+    drop(guard);
+
+    let mut guard = begin(dir.path(), 2);
+    let unknown = guard.choose(&[], &named("t.x", "9")).expect_err("refused");
+    let message = unknown.to_string();
+    assert!(
+        message.contains("`t.x` is not left open here; open is `t.b`, `t.c`"),
+        "{message}"
+    );
+    let hostile = "a\"b\\ ${x} %{ if y }\n$";
+    let import = guard.choose(&[], &named("t.b", hostile)).expect("chosen");
+    let expected = "import {\n  to = t.b\n  id = \"a\\\"b\\\\ $${x} %%{ if y }\\n$\"\n}\n";
+    assert_eq!(import.blocks(), expected, "only what is named");
+    guard
+        .adopt(import, &planned(&[("a", "1"), ("b", hostile)]))
+        .expect("adopted");
+    let state = guard.state().expect("valid");
+    assert!(state.holds("t.b", Some(("id", hostile))));
+    drop(guard);
+    let mut guard = begin(dir.path(), 3);
+    assert_eq!(guard.open().in_flight, [""; 0]);
+    assert_eq!(guard.open().unrecorded, ["t.c"]);
+    // A provider may import by something else than what it calls the id.
+    let import = guard
+        .choose(&[], &named("t.c", "region/3"))
+        .expect("chosen");
+    assert!(import.blocks().contains("region/3"), "{}", import.blocks());
+    guard
+        .adopt(import, &planned(&[("c", "3")]))
+        .expect("adopted");
+    assert!(guard.open().is_empty());
+}
+
+#[test]
+fn an_object_that_the_state_holds_is_not_imported_beside_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut guard = begin(dir.path(), 1);
+    guard.before_engine().expect("copied");
+    guard.started(&change("t.a", "create", None));
+    // Written before its provisioners ran.
+    put_state(dir.path(), &[("a", "1")]);
+    drop(guard);
+    let mut guard = begin(dir.path(), 2);
+    assert_eq!(guard.open().in_flight, ["t.a"]);
+    let before = fs::read(dir.path().join(STATE)).expect("there");
+    let choose = |guard: &Guard| guard.choose(&[], &named("t.a", "1")).expect("chosen");
+    let import = choose(&guard);
+    assert!(import.check(&planned(&[("a", "1")])).is_err());
+    let refused = guard
+        .adopt(import, &planned(&[("a", "1")]))
+        .expect_err("refused");
+    assert!(
+        refused.to_string().contains("Dismiss the address"),
+        "{refused}"
+    );
+    assert_eq!(fs::read(dir.path().join(STATE)).expect("there"), before);
+    let import = choose(&guard);
+    guard
+        .adopt(import, &planned(&[("a", "2")]))
+        .expect("another object");
+    let state = guard.state().expect("valid");
+    assert!(state.holds("t.a", Some(("id", "1"))) && state.holds("t.a", Some(("id", "2"))));
 }

@@ -3,6 +3,8 @@
 //! Both ways are runs of the environment, in its history and its line: the ids that an import needs never leave the
 //! state directory.
 
+mod named;
+
 use std::time::SystemTime;
 
 use axum::http::Method;
@@ -50,7 +52,8 @@ pub(crate) struct Import {
     project: String,
     /// The environment
     env: String,
-    /// Addresses as `state list` prints them; everything that can be imported if there are none
+    /// Addresses as `state list` prints them, with the id where you looked it up; everything that can be imported if none
+    #[arg(value_name = "ADDRESS[=ID]")]
     address: Vec<String>,
     /// Import nothing; only show what the next deploy would make of it
     #[arg(long, alias = "dry-run")]
@@ -159,6 +162,10 @@ async fn list(session: &Session, it: List) -> anyhow::Result<Exit> {
                 target.command("import")
             ),
             format!(
+                "{} ADDRESS=ID    takes one in flight that you found, by the id that its provider imports by",
+                target.command("import")
+            ),
+            format!(
                 "{} ADDRESS...    forgets them by name",
                 target.command("dismiss")
             ),
@@ -190,10 +197,12 @@ fn rows(found: &StateView) -> Vec<Vec<String>> {
 
 async fn import(session: &Session, it: Import) -> anyhow::Result<Exit> {
     let target = Target::new(it.project, it.env);
+    let named = named::read(&it.address)?;
     let asks = !it.plan_only && !it.how.no_prompt;
     if it.plan_only || asks {
         let wanted = StateSettle {
-            addresses: it.address.clone(),
+            addresses: named.addresses.clone(),
+            ids: named.ids.clone(),
             plan_only: true,
             ..StateSettle::default()
         };
@@ -208,7 +217,8 @@ async fn import(session: &Session, it: Import) -> anyhow::Result<Exit> {
         ask::enter(&question, "--no-prompt").await?;
     }
     let wanted = StateSettle {
-        addresses: it.address,
+        addresses: named.addresses,
+        ids: named.ids,
         ..StateSettle::default()
     };
     let Some(over) = carry_out(session, &target, "import", wanted, &it.how).await? else {
