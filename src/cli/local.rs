@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::api;
 use crate::deploy;
 use crate::runner::HostSettings;
-use crate::store::{self, Store, StoreConfig};
+use crate::store::{self, Location, Store, StoreConfig};
 
 /// Everything that local mode opened.
 pub(crate) struct Local {
@@ -65,6 +65,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
 pub(crate) fn store_config(settings: &Settings) -> StoreConfig {
     StoreConfig {
         keyring_file: std::env::var_os("WINDLASS_KEYRING_FILE").map(Into::into),
+        database: settings.database.clone(),
         ..StoreConfig::at(&settings.data_dir)
     }
 }
@@ -143,6 +144,13 @@ pub(crate) fn ensure_worker(local: &Local, settings: &Settings) -> anyhow::Resul
         .stderr(again);
     // It starts in another directory, so that it holds none.
     command.env("WINDLASS_CONFIG_FILE", absolute(&settings.config_file));
+    // Any other address it finds where this process found it; no argument holds one, for everybody can read those.
+    if let Location::File(path) = &settings.database {
+        command.env(
+            "WINDLASS_DATABASE_URL",
+            format!("sqlite:{}", path.display()),
+        );
+    }
     for name in ["WINDLASS_MIRROR", "WINDLASS_KEYRING_FILE"] {
         if let Some(path) = std::env::var_os(name) {
             command.env(name, absolute(Path::new(&path)));

@@ -11,6 +11,7 @@ use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::job::Deadlines;
+use crate::store::Location;
 use crate::wire::runners::Shortcuts;
 
 /// The organisation of local mode where none is set.
@@ -65,6 +66,9 @@ pub(crate) struct File {
     /// Runs at once; half the processors, at least two, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parallel_runs: Option<usize>,
+    /// Where the database is; a file in the data directory where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) database_url: Option<DatabaseUrl>,
 }
 
 /// The part of the settings file that a server reads.
@@ -108,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) token: Option<Token>,
     /// Everything that local mode keeps.
     pub(crate) data_dir: PathBuf,
+    /// The database behind it.
+    pub(crate) database: Location,
     /// Where the settings file is, or would be.
     pub(crate) config_file: PathBuf,
     /// Its content.
@@ -118,6 +124,17 @@ impl Settings {
     /// Days that kept keys live.
     pub(crate) fn keep_keys_days(&self) -> u32 {
         self.file.keep_keys_days.unwrap_or(DEFAULT_KEY_DAYS)
+    }
+}
+
+/// The address of a database, which holds a password as a rule; never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DatabaseUrl(String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl(…)")
     }
 }
 
@@ -205,11 +222,18 @@ fn resolve(
         Some(dir) => dir,
         None => default_data_dir?,
     };
+    let database = match (env("WINDLASS_DATABASE_URL"), &file.database_url) {
+        (Some(text), _) => Location::parse(&text).context("WINDLASS_DATABASE_URL")?,
+        (None, Some(DatabaseUrl(text))) => Location::parse(text)
+            .with_context(|| format!("`database_url` in `{}`", config_file.display()))?,
+        (None, None) => Location::default(),
+    };
     Ok(Settings {
         url,
         org,
         token,
         data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
+        database,
         config_file,
         file,
     })
@@ -287,6 +311,33 @@ mod tests {
         let url = |text| settled(&Flags::default(), &[("PO_API_URL", text)], File::default()).url;
         assert_eq!(url("https://a.example/"), Some("https://a.example".into()));
         assert_eq!(url("local"), None);
+    }
+
+    #[test]
+    fn the_variable_names_the_database_before_the_file_does_and_a_mistake_is_told_without_it() {
+        let file = File {
+            database_url: Some(DatabaseUrl("postgres://me:geheim@file/windlass".into())),
+            ..File::default()
+        };
+        let shown = |env: &[(&str, &str)], file| {
+            format!("{:?}", settled(&Flags::default(), env, file).database)
+        };
+        let env = [("WINDLASS_DATABASE_URL", "postgres://me:geheim@env/windlass")];
+        assert_eq!(shown(&env, file.clone()), "postgres://env:5432/windlass");
+        assert_eq!(shown(&[], file.clone()), "postgres://file:5432/windlass");
+        assert_eq!(shown(&[], File::default()), "sqlite:");
+        assert!(!format!("{:?}", settled(&Flags::default(), &[], file)).contains("geheim"));
+        let wrong = |_: &str| Some("mysql://geheim".to_owned());
+        let path = "c.yaml".into();
+        let refused = resolve(
+            &Flags::default(),
+            wrong,
+            path,
+            File::default(),
+            Ok("/d".into()),
+        );
+        let refused = format!("{:?}", refused.expect_err("refuses"));
+        assert!(refused.contains("WINDLASS_DATABASE_URL") && !refused.contains("geheim"));
     }
 
     #[test]

@@ -2,38 +2,46 @@
 //!
 //! Files are append-only. A database with a migration that this program does not know is refused.
 
-use std::path::Path;
-
 use super::sql::{self, Connection, Database};
 use super::{StoreError, clock};
 
-/// Migrations in order; a number is never used twice.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (
-        1,
-        "deployments",
-        include_str!("migrations/sqlite/0001_deployments.sql"),
-    ),
-    (
-        2,
-        "objects",
-        include_str!("migrations/sqlite/0002_objects.sql"),
-    ),
-    (
-        3,
-        "left_open",
-        include_str!("migrations/sqlite/0003_left_open.sql"),
-    ),
-    (
-        4,
-        "identity",
-        include_str!("migrations/sqlite/0004_identity.sql"),
-    ),
+/// One step.
+struct Migration {
+    number: i64,
+    name: &'static str,
+    /// Nothing where only PostgreSQL needs it.
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! migration {
+    ($number:literal, $name:literal, $file:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            sqlite: include_str!(concat!("migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("migrations/postgres/", $file)),
+        }
+    };
+}
+
+/// Migrations in order; a number is never used twice, and a new one is greater than all before.
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "deployments", "0001_deployments.sql"),
+    migration!(2, "objects", "0002_objects.sql"),
+    migration!(3, "left_open", "0003_left_open.sql"),
+    migration!(4, "identity", "0004_identity.sql"),
+    Migration {
+        number: 5,
+        name: "shared",
+        sqlite: "",
+        postgres: include_str!("migrations/postgres/0005_shared.sql"),
+    },
 ];
 
 /// The version that this program knows.
 pub(super) fn known() -> i64 {
-    MIGRATIONS.last().map_or(0, |(number, ..)| *number)
+    MIGRATIONS.last().map_or(0, |last| last.number)
 }
 
 /// The version of the database.
@@ -45,18 +53,26 @@ pub(super) async fn version(connection: &mut Connection) -> Result<i64, StoreErr
 }
 
 /// Applies what is missing.
-pub(super) async fn bring_up(database: &Database, path: &Path) -> Result<(), StoreError> {
-    let mut transaction = database.writing().await?;
+pub(super) async fn bring_up(database: &Database) -> Result<(), StoreError> {
+    // Whoever comes second waits here, and finds nothing to do.
+    let mut transaction = database.migrating().await?;
+    let postgres = transaction.is_postgres();
     transaction
-        .script(
-            "CREATE TABLE IF NOT EXISTS migrations \
-             (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT",
-        )
+        .script(match postgres {
+            false => {
+                "CREATE TABLE IF NOT EXISTS migrations \
+                 (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT"
+            }
+            true => {
+                "CREATE TABLE IF NOT EXISTS migrations \
+                 (number BIGINT PRIMARY KEY, name TEXT COLLATE \"C\" NOT NULL, applied_us BIGINT NOT NULL)"
+            }
+        })
         .await?;
     let found = version(&mut transaction).await?;
     if found > known() {
         return Err(StoreError::Newer {
-            path: path.to_owned(),
+            place: database.name(),
             what: "database",
             found,
             known: known(),
@@ -65,11 +81,16 @@ pub(super) async fn bring_up(database: &Database, path: &Path) -> Result<(), Sto
     if found == known() {
         return Ok(());
     }
-    for (number, name, text) in MIGRATIONS.iter().filter(|(number, ..)| *number > found) {
-        transaction.script(text).await?;
+    for step in MIGRATIONS.iter().filter(|step| step.number > found) {
+        transaction
+            .script(match postgres {
+                false => step.sqlite,
+                true => step.postgres,
+            })
+            .await?;
         sql::query("INSERT INTO migrations (number, name, applied_us) VALUES ($1, $2, $3)")
-            .bind(*number)
-            .bind(*name)
+            .bind(step.number)
+            .bind(step.name)
             .bind(clock::now_us())
             .execute(&mut transaction)
             .await?;
@@ -83,9 +104,7 @@ mod tests {
     use super::MIGRATIONS;
 
     #[test]
-    fn migrations_are_numbered_from_one_without_gaps() {
-        for (at, (number, ..)) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(usize::try_from(*number).expect("positive"), at + 1);
-        }
+    fn migrations_are_numbered_in_their_order() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.number < next.number));
     }
 }

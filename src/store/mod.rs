@@ -1,15 +1,17 @@
-//! What outlives the process: one SQLite database and the directory around it.
+//! What outlives the process: one database, of SQLite or of a PostgreSQL server, and a directory beside it.
 //!
 //! Queries only: nothing is decided, compiled, launched or fetched here, and graphs, bundles and sealed logs are
 //! bytes that this room does not understand. Start at [`Store`]; [`place`] is the data directory, [`deployments`]
 //! what runs and ran, `objects` what the platform team says.
 //!
-//! Why it looks so plain: the same SQL has to run on PostgreSQL later, so every query goes through [`sql`], columns are
-//! TEXT, INTEGER and BLOB, times are microseconds since 1970 in INTEGER, and every order that matters is a number
-//! drawn from `counters` inside the writing transaction, which makes it the order of commits on both.
+//! Why it looks so plain: the same SQL runs on both databases, so every query goes through [`sql`], columns are TEXT,
+//! INTEGER and BLOB (on PostgreSQL BIGINT, BYTEA, and TEXT in the order of bytes), times are microseconds since 1970,
+//! and every order that matters is a number drawn from `counters` inside the writing transaction, which makes it the
+//! order of commits: writers take turns, readers see a snapshot and wait for nobody (`sql/database.rs` says how).
 //!
-//! Writers take turns: every write is `BEGIN IMMEDIATE` on the one writing connection of its process; other
-//! processes wait for SQLite's lock. Readers see a snapshot and wait for nobody.
+//! With SQLite the directory and the database belong together, and whoever has the directory has everything. Several
+//! servers may share a PostgreSQL database; then what all must see lies in it, blobs too, and each server has a
+//! directory of its own with the states and spools of its runs, and a copy of the one key ring (`shared.rs`).
 
 pub(crate) mod blobs;
 mod changes;
@@ -20,7 +22,10 @@ pub(crate) mod identity;
 mod migrate;
 pub(crate) mod objects;
 pub(crate) mod place;
+mod shared;
 pub(crate) mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -32,6 +37,7 @@ use std::sync::Arc;
 use self::changes::Changes;
 pub(crate) use self::changes::Watch;
 use self::place::Place;
+pub(crate) use self::sql::Location;
 use self::sql::{Connection, Database};
 pub(crate) use self::trouble::Trouble;
 use crate::seal::ring::{Keyring, UnlockError};
@@ -42,6 +48,20 @@ pub(crate) enum StoreError {
     /// The database.
     #[error("the database could not be read or written")]
     Database(#[source] sql::Error),
+    /// The database is away; the same request may succeed when it is back.
+    #[error("the database does not answer")]
+    NoAnswer(#[source] sql::Error),
+    /// Others write; the same request may succeed later.
+    #[error("the database is busy: others wrote for longer than this request may wait")]
+    Busy(#[source] sql::Error),
+    /// A PostgreSQL server that cannot be used.
+    #[error("{place} cannot be used: {why}")]
+    Unfit {
+        /// Which, without its password.
+        place: String,
+        /// In words.
+        why: String,
+    },
     /// A file of the data directory.
     #[error("`{path}` could not be {doing}")]
     File {
@@ -55,11 +75,11 @@ pub(crate) enum StoreError {
     },
     /// Written by a newer program.
     #[error(
-        "`{path}` was written by a newer Windlass (version {found} of its {what}, this program knows {known}); use that program, or another data directory"
+        "`{place}` was written by a newer Windlass (version {found} of its {what}, this program knows {known}); use that program, or another {what}"
     )]
     Newer {
         /// Which.
-        path: PathBuf,
+        place: String,
         /// `database` or `data directory`.
         what: &'static str,
         /// Its version.
@@ -142,10 +162,14 @@ impl StoreError {
     }
 }
 
-/// Every query of this room fails for the same reason, and the operation around it says what was being done.
+/// Every query of this room fails for the same few reasons, and the operation around it says what was being done.
 impl From<sql::Error> for StoreError {
     fn from(error: sql::Error) -> Self {
-        Self::Database(error)
+        match sql::Trouble::of(&error) {
+            sql::Trouble::Away => Self::NoAnswer(error),
+            sql::Trouble::Busy => Self::Busy(error),
+            sql::Trouble::Other => Self::Database(error),
+        }
     }
 }
 
@@ -156,6 +180,8 @@ pub(crate) struct StoreConfig {
     pub(crate) data_dir: PathBuf,
     /// Where the key ring lies, if not in the data directory (`WINDLASS_KEYRING_FILE`).
     pub(crate) keyring_file: Option<PathBuf>,
+    /// Where the database is.
+    pub(crate) database: Location,
 }
 
 impl StoreConfig {
@@ -164,6 +190,7 @@ impl StoreConfig {
         Self {
             data_dir: data_dir.into(),
             keyring_file: None,
+            database: Location::DataDirectory,
         }
     }
 }
@@ -183,13 +210,22 @@ struct Inner {
 
 /// Opens the store, makes what is missing and brings an older database up to date.
 ///
-/// Refuses a database or data directory of a newer program.
+/// Refuses a database or data directory of a newer program, and a server that it cannot work with.
 pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
     let (place, keyring) = Place::prepare(config)?;
-    // What SQLite makes beside the file has the rights of the file.
-    place::open_private(&place.database())?;
-    let database = Database::sqlite(&place.database()).await?;
-    migrate::bring_up(&database, &place.database()).await?;
+    let database = match &config.database {
+        Location::DataDirectory => sqlite(&place.database()).await?,
+        Location::File(path) => sqlite(path).await?,
+        Location::Postgres(options) => {
+            let database = Database::postgres(options);
+            shared::check_server(&database).await?;
+            database
+        }
+    };
+    migrate::bring_up(&database).await?;
+    if let Database::Postgres { .. } = database {
+        shared::check_keyring(&database, &keyring).await?;
+    }
     let changes = Changes::start(&database).await?;
     objects::organizations::ensure_default(&database).await?;
     Ok(Store {
@@ -200,6 +236,12 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
             changes,
         }),
     })
+}
+
+async fn sqlite(path: &Path) -> Result<Database, StoreError> {
+    // What SQLite makes beside the file has the rights of the file.
+    place::open_private(path)?;
+    Ok(Database::sqlite(path).await?)
 }
 
 impl Store {

@@ -65,7 +65,7 @@ impl Place {
             })?;
         if format.version > FORMAT {
             return Err(StoreError::Newer {
-                path,
+                place: path.display().to_string(),
                 what: "data directory",
                 found: format.version,
                 known: FORMAT,

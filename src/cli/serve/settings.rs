@@ -328,6 +328,11 @@ impl ServeSettings {
         };
         line("dev", self.dev.to_string(), &dev);
         line(
+            "database_url",
+            format!("{:?}", client.database),
+            &"WINDLASS_DATABASE_URL, settings file or default; without user and password",
+        );
+        line(
             "data_dir",
             client.data_dir.display().to_string(),
             &"--data-dir, WINDLASS_DATA_DIR or default",

@@ -21,9 +21,9 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn an_environment_that_was_never_deployed_to_goes_at_once() {
-    let world = World::new().await;
+on_both!(an_environment_that_was_never_deployed_to_goes_at_once);
+async fn an_environment_that_was_never_deployed_to_goes_at_once(on: On) {
+    let world = World::new(on).await;
     let begun = world.delete(Delete::default()).await;
     assert_eq!(begun.status, "deleting");
     assert_eq!(
@@ -33,9 +33,9 @@ async fn an_environment_that_was_never_deployed_to_goes_at_once() {
     assert_eq!(world.status().await, None);
 }
 
-#[tokio::test]
-async fn what_is_there_is_destroyed_with_the_last_bundle_then_the_environment_goes() {
-    let world = World::new().await;
+on_both!(what_is_there_is_destroyed_with_the_last_bundle_then_the_environment_goes);
+async fn what_is_there_is_destroyed_with_the_last_bundle_then_the_environment_goes(on: On) {
+    let world = World::new(on).await;
     let deployed = world.deploy(deploy("dev", workload("web"))).await;
     world.delete(Delete::default()).await;
     let (status, message) = world.status().await.expect("is there");
@@ -87,9 +87,9 @@ async fn what_is_there_is_destroyed_with_the_last_bundle_then_the_environment_go
     assert!(all.is_empty());
 }
 
-#[tokio::test]
-async fn a_destroy_works_after_the_module_has_left_the_catalogue() {
-    let world = World::new().await;
+on_both!(a_destroy_works_after_the_module_has_left_the_catalogue);
+async fn a_destroy_works_after_the_module_has_left_the_catalogue(on: On) {
+    let world = World::new(on).await;
     world.deploy(deploy("dev", workload("web"))).await;
     world.module_leaves("thing-module").await;
     world.delete(Delete::default()).await;
@@ -105,9 +105,9 @@ async fn a_destroy_works_after_the_module_has_left_the_catalogue() {
     assert_eq!(world.status().await, None);
 }
 
-#[tokio::test]
-async fn a_failed_destroy_is_told_and_can_be_tried_again() {
-    let world = World::new().await;
+on_both!(a_failed_destroy_is_told_and_can_be_tried_again);
+async fn a_failed_destroy_is_told_and_can_be_tried_again(on: On) {
+    let world = World::new(on).await;
     world.deploy(deploy("dev", workload("web"))).await;
     world.delete(Delete::default()).await;
     let destroy = world.claim().await;
@@ -125,9 +125,9 @@ async fn a_failed_destroy_is_told_and_can_be_tried_again() {
     assert_eq!(world.status().await, None);
 }
 
-#[tokio::test]
-async fn a_deletion_waits_for_what_runs_and_cancels_what_waits() {
-    let world = World::new().await;
+on_both!(a_deletion_waits_for_what_runs_and_cancels_what_waits);
+async fn a_deletion_waits_for_what_runs_and_cancels_what_waits(on: On) {
+    let world = World::new(on).await;
     world.accepted(merge("dev", workload("wa"))).await;
     let waiting = world.accepted(merge("dev", workload("wb"))).await;
     let running = world.claim().await;
@@ -151,9 +151,9 @@ async fn a_deletion_waits_for_what_runs_and_cancels_what_waits() {
     assert_eq!(destroy.job.action, Action::Destroy);
 }
 
-#[tokio::test]
-async fn force_removes_without_destroying_and_stops_what_runs() {
-    let world = World::new().await;
+on_both!(force_removes_without_destroying_and_stops_what_runs);
+async fn force_removes_without_destroying_and_stops_what_runs(on: On) {
+    let world = World::new(on).await;
     world.accepted(deploy("dev", workload("web"))).await;
     let running = world.claim().await;
     world
@@ -172,9 +172,9 @@ async fn force_removes_without_destroying_and_stops_what_runs() {
         .expect("is dropped");
 }
 
-#[tokio::test]
-async fn a_destroy_is_readable_by_whoever_deleted_or_else_by_the_last_readers() {
-    let world = World::new().await;
+on_both!(a_destroy_is_readable_by_whoever_deleted_or_else_by_the_last_readers);
+async fn a_destroy_is_readable_by_whoever_deleted_or_else_by_the_last_readers(on: On) {
+    let world = World::new(on).await;
     let (mine, other) = (
         crate::seal::key::Identity::generate()
             .recipient()

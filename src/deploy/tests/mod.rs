@@ -15,7 +15,7 @@ use crate::model::phase::{FailureClass, Outcome};
 use crate::runner::event::{Event, Finished, Kind};
 use crate::runner::job::PROTOCOL;
 use crate::runner::{Assignment, Desk, Handle, RunEnd, RunKey};
-use crate::store::{Store, StoreConfig};
+use crate::store::testing::{Home, On, on_both};
 use crate::wire::deployments::{
     Base, Deployment, DeploymentCreate, DeploymentCreateExtras, OnBusy, RunRecord,
 };
@@ -28,15 +28,14 @@ const ORG: &str = "default";
 
 /// An installation with the project `shop`, the environments `dev` and `qa`, and a type `thing` with its module.
 struct World {
-    directory: tempfile::TempDir,
+    home: Home,
     service: Service,
     desk: LocalDesk,
 }
 
 impl World {
-    async fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let world = Self::at(directory).await;
+    async fn new(on: On) -> Self {
+        let world = Self::at(Home::new(on).await).await;
         let store = &world.service.store;
         store
             .environment_type_create(
@@ -81,12 +80,12 @@ impl World {
         world
     }
 
-    async fn at(directory: tempfile::TempDir) -> Self {
-        let store = open(directory.path()).await;
+    async fn at(home: Home) -> Self {
+        let store = home.open().await;
         let service = Service::new(store, Settings::default());
         let desk = LocalDesk::new(service.clone());
         Self {
-            directory,
+            home,
             service,
             desk,
         }
@@ -95,12 +94,12 @@ impl World {
     /// The same installation in a process that knows nothing of the one before.
     async fn reopened(self) -> Self {
         let Self {
-            directory,
+            home,
             service,
             desk,
         } = self;
         drop((service, desk));
-        Self::at(directory).await
+        Self::at(home).await
     }
 
     async fn environment(&self, id: &str) {
@@ -257,7 +256,7 @@ impl World {
             }
         }
         let mut found = BTreeMap::new();
-        walk(self.directory.path(), &mut found);
+        walk(self.home.path(), &mut found);
         found
     }
 }
@@ -271,12 +270,6 @@ output "name" {
   value = var.name
 }
 "#;
-
-async fn open(path: &std::path::Path) -> Store {
-    crate::store::open(&StoreConfig::at(path))
-        .await
-        .expect("opens")
-}
 
 /// A workload with a resource of its own.
 fn workload(name: &str) -> Value {

@@ -1,9 +1,9 @@
 use super::*;
 use crate::wire::deployments::What;
 
-#[tokio::test]
-async fn a_deployment_is_accepted_claimed_followed_and_waited_for() {
-    let world = World::new().await;
+on_both!(a_deployment_is_accepted_claimed_followed_and_waited_for);
+async fn a_deployment_is_accepted_claimed_followed_and_waited_for(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     assert_eq!(accepted.status, "executing");
     assert_eq!(accepted.status_message, "Deploying...");
@@ -46,9 +46,9 @@ async fn a_deployment_is_accepted_claimed_followed_and_waited_for() {
     assert_eq!(active.len(), 2);
 }
 
-#[tokio::test]
-async fn two_queued_merges_keep_both_changes() {
-    let world = World::new().await;
+on_both!(two_queued_merges_keep_both_changes);
+async fn two_queued_merges_keep_both_changes(on: On) {
+    let world = World::new(on).await;
     world.deploy(deploy("dev", workload("base"))).await;
     let one = world.accepted(merge("dev", workload("one"))).await;
     let two = world.accepted(merge("dev", workload("two"))).await;
@@ -70,9 +70,9 @@ async fn two_queued_merges_keep_both_changes() {
     assert_eq!(kept, ["base", "one", "two"]);
 }
 
-#[tokio::test]
-async fn a_busy_environment_refuses_unless_queueing_is_asked_for() {
-    let world = World::new().await;
+on_both!(a_busy_environment_refuses_unless_queueing_is_asked_for);
+async fn a_busy_environment_refuses_unless_queueing_is_asked_for(on: On) {
+    let world = World::new(on).await;
     let first = world.accepted(deploy("dev", workload("web"))).await;
     let refused = world
         .create(deploy("dev", workload("web")))
@@ -86,9 +86,9 @@ async fn a_busy_environment_refuses_unless_queueing_is_asked_for() {
     world.accepted(deploy("qa", workload("web"))).await;
 }
 
-#[tokio::test]
-async fn one_environment_never_has_two_runs_and_others_do_not_wait_for_it() {
-    let world = World::new().await;
+on_both!(one_environment_never_has_two_runs_and_others_do_not_wait_for_it);
+async fn one_environment_never_has_two_runs_and_others_do_not_wait_for_it(on: On) {
+    let world = World::new(on).await;
     world.accepted(merge("dev", workload("wa"))).await;
     world.accepted(merge("dev", workload("wb"))).await;
     world.accepted(merge("qa", workload("wc"))).await;
@@ -97,9 +97,9 @@ async fn one_environment_never_has_two_runs_and_others_do_not_wait_for_it() {
     assert!(world.nothing_to_claim().await);
 }
 
-#[tokio::test]
-async fn a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not() {
-    let world = World::new().await;
+on_both!(a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not);
+async fn a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     let first = world.claim().await;
     let given_back = RunEnd::NeverBegan {
@@ -159,9 +159,9 @@ async fn a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_no
     assert_eq!(world.get(&accepted.id).await.status, "succeeded");
 }
 
-#[tokio::test]
-async fn an_attempt_that_never_begins_is_tried_again_and_then_fails() {
-    let world = World::new().await;
+on_both!(an_attempt_that_never_begins_is_tried_again_and_then_fails);
+async fn an_attempt_that_never_begins_is_tried_again_and_then_fails(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     for _ in 0..3 {
         world.make_ready(&accepted.id).await;
@@ -182,9 +182,9 @@ async fn an_attempt_that_never_begins_is_tried_again_and_then_fails() {
     assert!(world.nothing_to_claim().await);
 }
 
-#[tokio::test]
-async fn what_never_began_is_not_what_the_next_is_compared_with() {
-    let world = World::new().await;
+on_both!(what_never_began_is_not_what_the_next_is_compared_with);
+async fn what_never_began_is_not_what_the_next_is_compared_with(on: On) {
+    let world = World::new(on).await;
     let first = world.deploy(deploy("dev", workload("base"))).await;
     let second = world.accepted(merge("dev", workload("one"))).await;
     let assignment = world.claim().await;
@@ -209,9 +209,9 @@ async fn what_never_began_is_not_what_the_next_is_compared_with() {
     assert_eq!(graph.diff.from_deployment_id, Some(first.id));
 }
 
-#[tokio::test]
-async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked() {
-    let world = World::new().await;
+on_both!(a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked);
+async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked(on: On) {
+    let world = World::new(on).await;
     let first = world.accepted(merge("dev", workload("wa"))).await;
     let second = world.accepted(merge("dev", workload("wb"))).await;
     world
@@ -247,9 +247,9 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked() {
     assert!(matches!(again, Err(Error::Conflict(_))));
 }
 
-#[tokio::test]
-async fn whatever_is_killed_the_store_goes_on_from_what_was_committed() {
-    let world = World::new().await;
+on_both!(whatever_is_killed_the_store_goes_on_from_what_was_committed);
+async fn whatever_is_killed_the_store_goes_on_from_what_was_committed(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     let world = world.reopened().await;
     let assignment = world.claim().await;
@@ -290,9 +290,9 @@ async fn whatever_is_killed_the_store_goes_on_from_what_was_committed() {
     assert!(world.service.is_idle().await.expect("reads"));
 }
 
-#[tokio::test]
-async fn a_gap_in_what_a_run_says_is_refused_and_nothing_of_it_stored() {
-    let world = World::new().await;
+on_both!(a_gap_in_what_a_run_says_is_refused_and_nothing_of_it_stored);
+async fn a_gap_in_what_a_run_says_is_refused_and_nothing_of_it_stored(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     let assignment = world.claim().await;
     world.start(&assignment).await;
@@ -306,9 +306,9 @@ async fn a_gap_in_what_a_run_says_is_refused_and_nothing_of_it_stored() {
     assert_eq!(world.get(&accepted.id).await.status, "executing");
 }
 
-#[tokio::test]
-async fn a_failure_says_what_and_where_in_clear_and_how_to_read_the_rest() {
-    let world = World::new().await;
+on_both!(a_failure_says_what_and_where_in_clear_and_how_to_read_the_rest);
+async fn a_failure_says_what_and_where_in_clear_and_how_to_read_the_rest(on: On) {
+    let world = World::new(on).await;
     let accepted = world.accepted(deploy("dev", workload("web"))).await;
     let assignment = world.claim().await;
     world.start(&assignment).await;
@@ -340,9 +340,9 @@ async fn a_failure_says_what_and_where_in_clear_and_how_to_read_the_rest() {
     assert_eq!(failed.windlass.expect("extras").diagnostics.len(), 1);
 }
 
-#[tokio::test]
-async fn the_same_key_makes_one_deployment_and_another_request_with_it_is_refused() {
-    let world = World::new().await;
+on_both!(the_same_key_makes_one_deployment_and_another_request_with_it_is_refused);
+async fn the_same_key_makes_one_deployment_and_another_request_with_it_is_refused(on: On) {
+    let world = World::new(on).await;
     let ask = |manifest| {
         world
             .service
@@ -361,9 +361,9 @@ async fn the_same_key_makes_one_deployment_and_another_request_with_it_is_refuse
     );
 }
 
-#[tokio::test]
-async fn a_changed_place_of_the_state_is_refused() {
-    let world = World::new().await;
+on_both!(a_changed_place_of_the_state_is_refused);
+async fn a_changed_place_of_the_state_is_refused(on: On) {
+    let world = World::new(on).await;
     world.deploy(deploy("dev", workload("web"))).await;
     let runner = serde_json::from_value(json!({
         "id": "elsewhere", "org_id": ORG,

@@ -1,9 +1,9 @@
 use super::*;
 use crate::deploy::Filter;
 
-#[tokio::test]
-async fn all_problems_of_a_manifest_come_at_once_and_nothing_is_recorded() {
-    let world = World::new().await;
+on_both!(all_problems_of_a_manifest_come_at_once_and_nothing_is_recorded);
+async fn all_problems_of_a_manifest_come_at_once_and_nothing_is_recorded(on: On) {
+    let world = World::new(on).await;
     let before = world.counts().await;
     let manifest = json!({
         "workloads": {
@@ -17,9 +17,9 @@ async fn all_problems_of_a_manifest_come_at_once_and_nothing_is_recorded() {
     assert_eq!(world.counts().await, before);
 }
 
-#[tokio::test]
-async fn an_unknown_environment_is_a_conflict_as_in_v1() {
-    let world = World::new().await;
+on_both!(an_unknown_environment_is_a_conflict_as_in_v1);
+async fn an_unknown_environment_is_a_conflict_as_in_v1(on: On) {
+    let world = World::new(on).await;
     let refused = world
         .create(deploy("nowhere", workload("web")))
         .await
@@ -28,9 +28,9 @@ async fn an_unknown_environment_is_a_conflict_as_in_v1() {
     assert_eq!(refused.to_string(), "environment not found");
 }
 
-#[tokio::test]
-async fn lists_are_paged_newest_first_and_filtered() {
-    let world = World::new().await;
+on_both!(lists_are_paged_newest_first_and_filtered);
+async fn lists_are_paged_newest_first_and_filtered(on: On) {
+    let world = World::new(on).await;
     let mut ids = Vec::new();
     for at in 0..3 {
         ids.push(
@@ -115,10 +115,10 @@ async fn lists_are_paged_newest_first_and_filtered() {
     );
 }
 
-#[tokio::test]
-async fn sealed_streams_are_read_by_frame_and_age_files_whole() {
+on_both!(sealed_streams_are_read_by_frame_and_age_files_whole);
+async fn sealed_streams_are_read_by_frame_and_age_files_whole(on: On) {
     use base64::{Engine, prelude::BASE64_STANDARD};
-    let world = World::new().await;
+    let world = World::new(on).await;
     let key = crate::seal::key::Identity::generate()
         .recipient()
         .to_string();
@@ -203,9 +203,9 @@ async fn sealed_streams_are_read_by_frame_and_age_files_whole() {
     assert_eq!(raw, base64("outputs"));
 }
 
-#[tokio::test]
-async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success() {
-    let world = World::new().await;
+on_both!(metadata_and_usage_belong_to_the_nodes_of_the_last_success);
+async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success(on: On) {
+    let world = World::new(on).await;
     world.accepted(deploy("dev", workload("web"))).await;
     let assignment = world.claim().await;
     world.start(&assignment).await;
@@ -244,9 +244,9 @@ async fn metadata_and_usage_belong_to_the_nodes_of_the_last_success() {
     world.deploy(deploy("dev", json!({"workloads": {}}))).await;
 }
 
-#[tokio::test]
-async fn uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation() {
-    let world = World::new().await;
+on_both!(uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation);
+async fn uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation(on: On) {
+    let world = World::new(on).await;
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("main.tf"), CODE).expect("writes");
     let code = crate::sources::read_directory(directory.path()).expect("reads");

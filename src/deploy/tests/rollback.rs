@@ -24,9 +24,9 @@ fn rollback(id: &str) -> DeploymentCreate {
     }
 }
 
-#[tokio::test]
-async fn a_rollback_goes_back_to_the_modules_of_then_after_they_have_left() {
-    let world = World::new().await;
+on_both!(a_rollback_goes_back_to_the_modules_of_then_after_they_have_left);
+async fn a_rollback_goes_back_to_the_modules_of_then_after_they_have_left(on: On) {
+    let world = World::new(on).await;
     let first = world.deploy(deploy("dev", workload("web"))).await;
     world.module_leaves("thing-module").await;
     world.module("other-module", "inline", Some(CODE)).await;
@@ -53,9 +53,9 @@ async fn a_rollback_goes_back_to_the_modules_of_then_after_they_have_left() {
     assert!(tf.contains("thing-module"), "{tf}");
 }
 
-#[tokio::test]
-async fn a_rollback_refuses_what_it_cannot_go_back_to() {
-    let world = World::new().await;
+on_both!(a_rollback_refuses_what_it_cannot_go_back_to);
+async fn a_rollback_refuses_what_it_cannot_go_back_to(on: On) {
+    let world = World::new(on).await;
     let elsewhere = world.deploy(deploy("qa", workload("web"))).await;
     let refused = world
         .create(rollback(&elsewhere.id))
@@ -72,9 +72,9 @@ async fn a_rollback_refuses_what_it_cannot_go_back_to() {
     assert_eq!(refused.to_string(), "deployment 'nothing' not found");
 }
 
-#[tokio::test]
-async fn a_dry_run_leaves_every_table_and_file_as_it_was() {
-    let world = World::new().await;
+on_both!(a_dry_run_leaves_every_table_and_file_as_it_was);
+async fn a_dry_run_leaves_every_table_and_file_as_it_was(on: On) {
+    let world = World::new(on).await;
     let first = world.deploy(deploy("dev", workload("web"))).await;
     let before = (world.counts().await, world.files());
     for body in [
@@ -99,9 +99,9 @@ async fn a_dry_run_leaves_every_table_and_file_as_it_was() {
     assert_eq!((world.counts().await, world.files()), before);
 }
 
-#[tokio::test]
-async fn a_plan_leaves_the_active_resources_and_the_base_as_they_were() {
-    let world = World::new().await;
+on_both!(a_plan_leaves_the_active_resources_and_the_base_as_they_were);
+async fn a_plan_leaves_the_active_resources_and_the_base_as_they_were(on: On) {
+    let world = World::new(on).await;
     let first = world.deploy(deploy("dev", workload("web"))).await;
     let before = world
         .service

@@ -1,8 +1,10 @@
 //! A connection in a transaction: what every query runs on.
 
-use sqlx::{SqlStr, Sqlite, Transaction};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{SqlSafeStr, SqlStr, Sqlite, Transaction};
 
-use super::value::{Value, for_sqlite};
+use super::session::Session;
+use super::value::{Value, arguments};
 use super::{Error, Row};
 
 /// A transaction in progress. Dropped without [`Connection::commit`], it never happened.
@@ -12,6 +14,7 @@ pub(crate) struct Connection {
 
 enum Held {
     Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Session),
 }
 
 impl Connection {
@@ -21,10 +24,17 @@ impl Connection {
         }
     }
 
+    pub(super) fn postgres(session: Session) -> Self {
+        Self {
+            held: Held::Postgres(session),
+        }
+    }
+
     /// Makes everything durable that was done on it.
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self.held {
             Held::Sqlite(transaction) => transaction.commit().await,
+            Held::Postgres(session) => session.commit().await,
         }
     }
 
@@ -35,10 +45,11 @@ impl Connection {
     ) -> Result<u64, Error> {
         match &mut self.held {
             Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
                 let done = query.execute(&mut **held).await?;
                 Ok(done.rows_affected())
             }
+            Held::Postgres(session) => session.execute(text, arguments(values)?).await,
         }
     }
 
@@ -49,9 +60,13 @@ impl Connection {
     ) -> Result<Option<Row>, Error> {
         match &mut self.held {
             Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
                 let row = query.fetch_optional(&mut **held).await?;
                 Ok(row.map(Row::Sqlite))
+            }
+            Held::Postgres(session) => {
+                let row = session.first(text, arguments(values)?).await?;
+                Ok(row.map(Row::Postgres))
             }
         }
     }
@@ -63,33 +78,44 @@ impl Connection {
     ) -> Result<Vec<Row>, Error> {
         match &mut self.held {
             Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, for_sqlite(values)?);
+                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
                 let rows = query.fetch_all(&mut **held).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Held::Postgres(session) => {
+                let rows = session.all(text, arguments(values)?).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
     }
 
     /// Runs statements of the program without values, several at once.
     pub(in crate::store) async fn script(&mut self, text: &'static str) -> Result<(), Error> {
-        match &mut self.held {
-            Held::Sqlite(held) => {
-                sqlx::raw_sql(text).execute(&mut **held).await?;
-            }
-        }
-        Ok(())
+        self.run(text.into_sql_str()).await
     }
 
     /// Runs any statement, for tests that damage what is stored.
     #[cfg(test)]
     pub(in crate::store) async fn script_of_test(&mut self, text: String) -> Result<(), Error> {
-        let text = sqlx::AssertSqlSafe(text);
+        self.run(sqlx::AssertSqlSafe(text).into_sql_str()).await
+    }
+
+    async fn run(&mut self, text: SqlStr) -> Result<(), Error> {
         match &mut self.held {
             Held::Sqlite(held) => {
                 sqlx::raw_sql(text).execute(&mut **held).await?;
+                Ok(())
             }
+            Held::Postgres(session) => session.script(text).await,
         }
-        Ok(())
+    }
+
+    /// Which database it is, for the few things that only one of them has.
+    pub(in crate::store) fn is_postgres(&self) -> bool {
+        match &self.held {
+            Held::Sqlite(_) => false,
+            Held::Postgres(_) => true,
+        }
     }
 
     /// Names of all tables, for tests.
@@ -97,6 +123,9 @@ impl Connection {
     pub(in crate::store) async fn tables(&mut self) -> Result<Vec<String>, Error> {
         let text = match &self.held {
             Held::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            Held::Postgres(_) => {
+                "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+            }
         };
         super::query(text).fetch_all(self).await
     }
@@ -104,7 +133,6 @@ impl Connection {
     /// How many rows a table has, for tests.
     #[cfg(test)]
     pub(in crate::store) async fn count(&mut self, table: &str) -> Result<i64, Error> {
-        use sqlx::SqlSafeStr;
         let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM \"{table}\""));
         let row = self.first(text.into_sql_str(), &[]).await?;
         row.ok_or(Error::RowNotFound)?.get(0)

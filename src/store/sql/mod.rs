@@ -8,7 +8,10 @@
 mod builder;
 mod connection;
 mod database;
+mod location;
 mod row;
+mod session;
+mod trouble;
 mod value;
 
 pub(crate) use sqlx::Error;
@@ -16,8 +19,10 @@ use sqlx::{SqlSafeStr, SqlStr};
 
 pub(crate) use self::builder::Builder;
 pub(crate) use self::connection::Connection;
-pub(super) use self::database::Database;
+pub(super) use self::database::{CHANNEL, Database};
+pub(crate) use self::location::Location;
 pub(crate) use self::row::{Read, Row};
+pub(crate) use self::trouble::Trouble;
 pub(crate) use self::value::Value;
 
 /// A query and its values, in the order of their numbers.

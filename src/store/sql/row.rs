@@ -1,18 +1,20 @@
 //! What a query answers.
 
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Row as _};
+use sqlx::{Column as _, ColumnIndex, Row as _, TypeInfo as _};
 
 use super::Error;
 
 /// A row of an answer.
 pub(crate) enum Row {
     Sqlite(SqliteRow),
+    Postgres(PgRow),
 }
 
 /// Where a column is: its name, or its number from 0.
-pub(crate) trait At: ColumnIndex<SqliteRow> + Copy {}
-impl<T: ColumnIndex<SqliteRow> + Copy> At for T {}
+pub(crate) trait At: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + Copy {}
+impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + Copy> At for T {}
 
 impl Row {
     /// A column.
@@ -24,6 +26,7 @@ impl Row {
     pub(crate) fn text(&self, at: impl At) -> Result<&str, Error> {
         match self {
             Self::Sqlite(row) => row.try_get(at),
+            Self::Postgres(row) => row.try_get(at),
         }
     }
 }
@@ -39,19 +42,33 @@ macro_rules! column {
             fn column(row: &Row, at: impl At) -> Result<Self, Error> {
                 match row {
                     Row::Sqlite(row) => row.try_get(at),
+                    Row::Postgres(row) => row.try_get(at),
                 }
             }
         }
     )*};
 }
-column!(
-    String,
-    Option<String>,
-    Vec<u8>,
-    Option<Vec<u8>>,
-    i64,
-    Option<i64>
-);
+column!(String, Option<String>, Vec<u8>, Option<Vec<u8>>);
+
+impl Column for Option<i64> {
+    fn column(row: &Row, at: impl At) -> Result<Self, Error> {
+        match row {
+            Row::Sqlite(row) => row.try_get(at),
+            // `SELECT 1` is a smaller number here, and reads as well.
+            Row::Postgres(row) => match row.column(at).type_info().name() {
+                "INT2" | "INT4" => row.try_get_unchecked(at),
+                _ => row.try_get(at),
+            },
+        }
+    }
+}
+
+impl Column for i64 {
+    fn column(row: &Row, at: impl At) -> Result<Self, Error> {
+        let number: Option<i64> = row.get(at)?;
+        number.ok_or_else(|| Error::Decode("a number is NULL that never is".into()))
+    }
+}
 
 /// A type that a row can be read as: a column for rows of one, a tuple of columns, or the row itself.
 pub(crate) trait Read: Sized {

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::Arguments;
-use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, Encode, Type};
 
 use super::Error;
 
@@ -15,23 +14,24 @@ pub(crate) enum Value<'a> {
     Bytes(Option<Cow<'a, [u8]>>),
 }
 
-/// The values as SQLite takes them.
-pub(super) fn for_sqlite(values: &[Value<'_>]) -> Result<SqliteArguments, Error> {
-    let mut arguments = SqliteArguments::default();
+/// The values as one of the databases takes them.
+pub(super) fn arguments<A: Arguments>(values: &[Value<'_>]) -> Result<A, Error>
+where
+    for<'t> Option<&'t str>: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> Option<&'t [u8]>: Encode<'t, A::Database> + Type<A::Database>,
+    for<'t> Option<i64>: Encode<'t, A::Database> + Type<A::Database>,
+{
+    let mut arguments = A::default();
     arguments.reserve(values.len(), 0);
     for value in values {
-        add(&mut arguments, value)?;
+        match value {
+            Value::Text(text) => arguments.add(text.as_deref()),
+            Value::Number(number) => arguments.add(*number),
+            Value::Bytes(bytes) => arguments.add(bytes.as_deref()),
+        }
+        .map_err(Error::Encode)?;
     }
     Ok(arguments)
-}
-
-fn add(arguments: &mut SqliteArguments, value: &Value<'_>) -> Result<(), Error> {
-    match value {
-        Value::Text(text) => arguments.add(text.as_deref()),
-        Value::Number(number) => arguments.add(*number),
-        Value::Bytes(bytes) => arguments.add(bytes.as_deref()),
-    }
-    .map_err(Error::Encode)
 }
 
 impl<'a> From<&'a str> for Value<'a> {

@@ -1,11 +1,14 @@
-//! The store's story on SQLite: opened, written, killed, opened again.
+//! The store's story: opened, written, killed, opened again.
+
+mod postgres;
 
 use std::time::{Duration, Instant};
 
-use super::deployments::documents::Kind;
-use super::deployments::{feed, places, rows, runs, streams};
-use super::{Store, StoreConfig, StoreError, open};
 use crate::model::phase::{Mode, Outcome, Phase, Step};
+use crate::store::deployments::documents::Kind;
+use crate::store::deployments::{feed, places, rows, runs, streams};
+use crate::store::testing::{Home, On, on_both};
+use crate::store::{Store, StoreConfig, StoreError, execute, open, sql};
 use crate::wire::deployments::{StreamName, What};
 
 async fn store(directory: &tempfile::TempDir) -> Store {
@@ -49,10 +52,10 @@ pub(super) fn row(id: &str, env_uuid: &str, sequence: i64) -> rows::Deployment {
     }
 }
 
-#[tokio::test]
-async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let first = store(&directory).await;
+on_both!(what_was_committed_is_there_after_opening_again_and_the_rest_is_not);
+async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not(on: On) {
+    let home = Home::new(on).await;
+    let first = home.open().await;
     let mut writing = first.writing().await.expect("writes");
     let sequence = rows::draw(&mut writing, "queue").await.expect("draws");
     let kept = row("one", "env", sequence);
@@ -71,7 +74,7 @@ async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
     let instance = first.instance().to_owned();
     drop(first);
 
-    let second = store(&directory).await;
+    let second = home.open().await;
     assert_eq!(second.instance(), instance);
     let mut reading = second.reading().await.expect("reads");
     let all = rows::list(&mut reading, "acme", &rows::Wanted::default())
@@ -83,17 +86,26 @@ async fn what_was_committed_is_there_after_opening_again_and_the_rest_is_not() {
         .await
         .expect("opens");
     assert_eq!(bundle.as_deref(), Some("a secret"));
-    let database = std::fs::read(second.place().database()).expect("reads");
-    let wal = std::fs::read(directory.path().join("windlass.db-wal")).unwrap_or_default();
-    for bytes in [database, wal] {
+    // What lies in a PostgreSQL server is no file of ours; the column is the same.
+    let kept: Vec<Vec<u8>> = match on {
+        On::Sqlite => ["windlass.db", "windlass.db-wal"]
+            .map(|name| std::fs::read(home.path().join(name)).unwrap_or_default())
+            .to_vec(),
+        On::Postgres => sql::query("SELECT content FROM documents")
+            .fetch_all(&mut reading)
+            .await
+            .expect("reads"),
+    };
+    assert!(kept.iter().any(|bytes| !bytes.is_empty()));
+    for bytes in kept {
         assert!(!bytes.windows(8).any(|window| window == b"a secret"));
     }
 }
 
-#[tokio::test]
-async fn an_ended_deployment_reads_back_whole() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = store(&directory).await;
+on_both!(an_ended_deployment_reads_back_whole);
+async fn an_ended_deployment_reads_back_whole(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
     let mut saved = row("one", "env", 1);
     let mut writing = store.writing().await.expect("writes");
     rows::save(&mut writing, &saved).await.expect("saves");
@@ -118,10 +130,10 @@ async fn an_ended_deployment_reads_back_whole() {
     assert_eq!(found, Some(saved));
 }
 
-#[tokio::test]
-async fn only_the_first_of_each_free_environment_may_be_claimed() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = store(&directory).await;
+on_both!(only_the_first_of_each_free_environment_may_be_claimed);
+async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
     let mut writing = store.writing().await.expect("writes");
     for (id, env, sequence) in [
         ("a", "e1", 1),
@@ -147,13 +159,14 @@ async fn only_the_first_of_each_free_environment_may_be_claimed() {
     assert_eq!(ids, ["a", "d"]);
 }
 
-#[tokio::test]
-async fn events_come_in_the_order_of_commits() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = store(&directory).await;
+on_both!(events_come_in_the_order_of_commits);
+async fn events_come_in_the_order_of_commits(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
+    let other = home.open().await;
     let mut tasks = Vec::new();
     for at in 0..20 {
-        let store = store.clone();
+        let store = if at < 10 { &store } else { &other }.clone();
         tasks.push(tokio::spawn(async move {
             let mut writing = store.writing().await.expect("writes");
             feed::append(&mut writing, "one", &What::Queued(at))
@@ -180,10 +193,10 @@ async fn events_come_in_the_order_of_commits() {
     }
 }
 
-#[tokio::test]
-async fn a_commit_of_another_connection_wakes_a_watch() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (one, other) = (store(&directory).await, store(&directory).await);
+on_both!(a_commit_of_another_connection_wakes_a_watch);
+async fn a_commit_of_another_connection_wakes_a_watch(on: On) {
+    let home = Home::new(on).await;
+    let (one, other) = (home.open().await, home.open().await);
     let mut watch = one.watch();
     let began = Instant::now();
     let mut writing = other.writing().await.expect("writes");
@@ -195,10 +208,10 @@ async fn a_commit_of_another_connection_wakes_a_watch() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
-#[tokio::test]
-async fn a_frame_is_stored_once_and_truncation_stays_visible() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = store(&directory).await;
+on_both!(a_frame_is_stored_once_and_truncation_stays_visible);
+async fn a_frame_is_stored_once_and_truncation_stays_visible(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
     let mut writing = store.writing().await.expect("writes");
     rows::save(&mut writing, &row("one", "env", 1))
         .await
@@ -239,21 +252,19 @@ async fn a_frame_is_stored_once_and_truncation_stays_visible() {
     assert!(found.expect("is there").complete);
 }
 
-#[tokio::test]
-async fn a_newer_database_or_directory_is_refused() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let first = store(&directory).await;
+on_both!(a_newer_database_or_directory_is_refused);
+async fn a_newer_database_or_directory_is_refused(on: On) {
+    let home = Home::new(on).await;
+    let first = home.open().await;
     let mut writing = first.writing().await.expect("writes");
-    super::sql::query(
-        "INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)",
-    )
-    .execute(&mut writing)
-    .await
-    .expect("inserts");
+    sql::query("INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)")
+        .execute(&mut writing)
+        .await
+        .expect("inserts");
     writing.commit().await.expect("commits");
     assert!(!first.is_current().await.expect("reads"));
     drop(first);
-    let refused = open(&StoreConfig::at(directory.path())).await;
+    let refused = home.try_open().await;
     assert!(matches!(
         refused,
         Err(StoreError::Newer {
@@ -263,11 +274,11 @@ async fn a_newer_database_or_directory_is_refused() {
     ));
 
     std::fs::write(
-        directory.path().join("format"),
+        home.path().join("format"),
         r#"{"version":2,"instance":"x"}"#,
     )
     .expect("writes");
-    let refused = open(&StoreConfig::at(directory.path())).await;
+    let refused = home.try_open().await;
     assert!(matches!(
         refused,
         Err(StoreError::Newer {
@@ -295,15 +306,25 @@ async fn the_directory_and_the_key_ring_are_private() {
     assert_eq!(mode("state"), 0o700);
 }
 
-#[tokio::test]
-async fn altered_or_missing_bytes_are_told_from_good_ones() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = store(&directory).await;
+on_both!(altered_or_missing_bytes_are_told_from_good_ones);
+async fn altered_or_missing_bytes_are_told_from_good_ones(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
     let digest = store.blob_put(b"some code").await.expect("keeps");
     assert_eq!(store.blob_put(b"some code").await.expect("keeps"), digest);
     assert_eq!(store.blob_get(&digest).await.expect("reads"), b"some code");
-    let path = directory.path().join("blobs/sha256").join(&digest[7..]);
-    std::fs::write(path, "other code").expect("writes");
+    match on {
+        On::Sqlite => {
+            let path = home.path().join("blobs/sha256").join(&digest[7..]);
+            std::fs::write(path, "other code").expect("writes");
+        }
+        On::Postgres => {
+            let mut writing = store.writing().await.expect("writes");
+            let other = "UPDATE blobs SET bytes = 'other code'::bytea".to_owned();
+            execute(&mut writing, other).await.expect("alters");
+            writing.commit().await.expect("commits");
+        }
+    }
     assert!(matches!(
         store.blob_get(&digest).await,
         Err(StoreError::Blob {
