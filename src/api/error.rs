@@ -21,6 +21,7 @@ pub(crate) struct Refusal {
     code: Option<&'static str>,
     message: String,
     details: ErrorDetails,
+    retry_after: Option<u64>,
 }
 
 impl Refusal {
@@ -30,6 +31,7 @@ impl Refusal {
             code: None,
             message: message.into(),
             details: ErrorDetails::default(),
+            retry_after: None,
         }
     }
 
@@ -49,6 +51,19 @@ impl Refusal {
                 ..ErrorDetails::default()
             },
             ..Self::new(StatusCode::FORBIDDEN, "Forbidden")
+        }
+    }
+
+    /// 403, in words.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 429, with how long to wait.
+    pub(crate) fn too_many(message: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
         }
     }
 
@@ -227,6 +242,11 @@ impl IntoResponse for Refusal {
             details: (!empty).then_some(self.details),
         };
         let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let asks = HeaderValue::from_static("Bearer");
             response

@@ -6,11 +6,13 @@
 //!
 //! Why local mode calls this router too, in its own process: what works without a server then works with one.
 
+mod audit;
 mod auth;
 mod body;
 mod deployments;
 mod document;
 mod error;
+mod identity;
 pub(crate) mod listen;
 mod module_sources;
 mod objects;
@@ -56,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) allow_local: bool,
     /// How callers prove who they are.
     pub(crate) identification: Identification,
+    /// Under which URL people reach this server, without a trailing `/`.
+    pub(crate) public_url: String,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
         Self {
             allow_local: true,
             identification: Identification::Local,
+            public_url: "http://127.0.0.1:8080".to_owned(),
         }
     }
 }
@@ -72,6 +77,7 @@ pub(crate) fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .route_layer(from_fn_with_state(app.clone(), auth::admit))
+        .route_layer(from_fn_with_state(app.clone(), audit::record))
         .fallback(unknown)
         .layer(map_response(error::as_json))
         .layer(from_fn(refuse_private_keys))
@@ -86,12 +92,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alive))
         .routes(routes!(health))
         .routes(routes!(document::openapi))
+        .merge(identity::routes())
         .nest("/orgs/{org}", of_organization())
 }
 
 fn of_organization() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(organizations::get))
+        .merge(identity::of_organization())
         .merge(
             projects_and_environments()
                 .merge(catalogue())

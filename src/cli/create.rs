@@ -8,7 +8,7 @@ use super::exit::{Advised, Exit};
 use super::input::Input;
 use super::kinds::{self, Kind};
 use super::print::{self, value::Markup};
-use super::{Session, ask};
+use super::{Session, ask, identity};
 
 /// What `create` makes.
 #[derive(Debug, clap::Subcommand)]
@@ -40,6 +40,11 @@ pub(crate) enum Create {
     /// A runner rule
     #[command(visible_aliases = ["rrl", "runnerrule"], after_help = kinds::RUNNER_RULE.help())]
     RunnerRule(Rule),
+    /// A person who may act in the organisation
+    User(identity::CreateUser),
+    /// A program that may act in the organisation; prints its token
+    #[command(visible_alias = "su")]
+    ServiceUser(identity::CreateServiceUser),
 }
 
 /// What `update` changes.
@@ -66,6 +71,11 @@ pub(crate) enum Update {
     /// A runner
     #[command(after_help = kinds::RUNNER.help())]
     Runner(One),
+    /// The roles of a person
+    User(identity::UpdateUser),
+    /// The roles of a service user
+    #[command(visible_alias = "su")]
+    ServiceUser(identity::UpdateUser),
 }
 
 /// An object with one id.
@@ -153,6 +163,8 @@ impl Create {
             Self::ModuleRule(rule) => create_rule(session, &kinds::MODULE_RULE, rule).await,
             Self::Runner(one) => create(session, &kinds::RUNNER, vec![one.id], one.rest).await,
             Self::RunnerRule(rule) => create_rule(session, &kinds::RUNNER_RULE, rule).await,
+            Self::User(it) => it.run(session).await,
+            Self::ServiceUser(it) => it.run(session).await,
         }
     }
 }
@@ -168,6 +180,8 @@ impl Update {
             Self::Module(one) => (&kinds::MODULE, vec![one.id], one.rest),
             Self::Provider(it) => (&kinds::PROVIDER, vec![it.provider_type, it.id], it.rest),
             Self::Runner(one) => (&kinds::RUNNER, vec![one.id], one.rest),
+            Self::User(it) => return it.person(session).await,
+            Self::ServiceUser(it) => return it.service(session).await,
         };
         let body = rest.input.body(kind, &ids, true)?;
         let client = session.client().await?;

@@ -14,7 +14,7 @@ use super::exit::{Advised, Exit, Told};
 use super::get::{find_deployment, last_deployment, query};
 use super::keys::KeyStore;
 use super::kinds::{self, Kind};
-use super::{Session, ask, print};
+use super::{Session, ask, identity, print};
 use crate::seal::key::Identity;
 use crate::wire::deployments::RecipientSpec;
 use crate::wire::objects::{Environment, EnvironmentDelete};
@@ -51,6 +51,11 @@ pub(crate) enum Delete {
     /// A runner rule
     #[command(visible_aliases = ["rrl", "runnerrule"])]
     RunnerRule(One),
+    /// A person: takes all their roles in the organisation away
+    User(identity::One),
+    /// A service user; its token is over
+    #[command(visible_alias = "su")]
+    ServiceUser(identity::One),
 }
 
 /// One id.
@@ -122,6 +127,8 @@ impl Delete {
             Self::ModuleRule(it) => one(session, &kinds::MODULE_RULE, vec![it.id]).await,
             Self::Runner(it) => one(session, &kinds::RUNNER, vec![it.id]).await,
             Self::RunnerRule(it) => one(session, &kinds::RUNNER_RULE, vec![it.id]).await,
+            Self::User(it) => it.delete_person(session).await,
+            Self::ServiceUser(it) => it.delete_service(session).await,
         }
     }
 }

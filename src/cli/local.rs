@@ -51,7 +51,10 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
     let router = api::router(api::App {
         store: store.clone(),
         service: service.clone(),
-        settings: api::Settings::default(),
+        settings: api::Settings {
+            public_url: public_url(settings),
+            ..api::Settings::default()
+        },
         stopping: CancellationToken::new(),
     });
     Ok(Local {
@@ -59,6 +62,15 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
         store,
         service,
     })
+}
+
+/// Where people reach the server of this data directory, if one serves it: for links that are made beside it.
+fn public_url(settings: &Settings) -> String {
+    let usual = || api::Settings::default().public_url;
+    let file = settings.file.serve.as_ref();
+    let url = std::env::var("WINDLASS_PUBLIC_URL").ok();
+    let url = url.or_else(|| file.and_then(|file| file.public_url.clone()));
+    url.map_or_else(usual, |url| url.trim_end_matches('/').to_owned())
 }
 
 /// Where the store of these settings lies.

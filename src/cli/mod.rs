@@ -6,6 +6,7 @@
 
 mod apply;
 mod ask;
+mod audit;
 mod client;
 mod config;
 mod create;
@@ -17,11 +18,13 @@ mod explain;
 mod files;
 mod get;
 mod graph;
+mod identity;
 mod image;
 mod input;
 mod keys;
 mod kinds;
 mod local;
+mod login;
 mod logs;
 mod outputs;
 mod print;
@@ -125,13 +128,14 @@ enum Command {
     /// Settings of this client
     #[command(subcommand)]
     Config(config::Config),
-    /// Log in to a server
-    #[command(hide = true)]
-    Login {
-        /// Do not open a browser
-        #[arg(long)]
-        no_browser: bool,
-    },
+    Login(login::Login),
+    Logout(login::Logout),
+    /// Make another token or one-time link
+    #[command(subcommand)]
+    Regenerate(identity::Regenerate),
+    /// Who asked for what: export the audit log, check that nobody changed it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Print a script that completes commands in your shell
     #[command(hide = true)]
     Completion {
@@ -161,11 +165,10 @@ impl Command {
             Self::Serve(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),
-            // Scripts of the field begin with it.
-            Self::Login { no_browser: _ } => {
-                print::success("Local mode needs no login: this machine is the server.");
-                Ok(Exit::OK)
-            }
+            Self::Login(it) => it.run(session).await,
+            Self::Logout(it) => it.run(session).await,
+            Self::Regenerate(it) => it.run(session).await,
+            Self::Audit(it) => it.run(session).await,
             Self::Completion { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
@@ -391,6 +394,21 @@ mod tests {
         for line in [
             "login",
             "login --no-browser",
+            "logout",
+            "create user Ann --role Admin --scope project:shop --link",
+            "create service-user ci --role Deployer --days 30 -o json",
+            "create su ci",
+            "update user Ann --role Viewer",
+            "update service-user ci --role Viewer --scope env:shop/dev",
+            "get users",
+            "get service-users",
+            "get roles -o json",
+            "delete user Ann",
+            "delete service-user ci",
+            "regenerate service-user ci --days 1",
+            "regenerate user Ann",
+            "audit export -o f",
+            "audit verify f",
             "create project p --set display_name=x",
             "create environment p e",
             "create env p e",

@@ -143,6 +143,11 @@ impl std::fmt::Debug for DatabaseUrl {
 pub(crate) struct Token(String);
 
 impl Token {
+    /// One that a server gave.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The whole token, for the header that carries it.
     pub(crate) fn expose(&self) -> &str {
         &self.0

@@ -25,6 +25,13 @@ impl Level {
             Self::Manage => "manage",
         }
     }
+
+    /// Reads [`Level::word`].
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Manage]
+            .into_iter()
+            .find(|level| level.word() == word)
+    }
 }
 
 /// The roles that every organisation has.

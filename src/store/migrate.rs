@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("migrations/postgres/0005_shared.sql"),
     },
+    migration!(6, "audit", "0006_audit.sql"),
 ];
 
 /// The version that this program knows.

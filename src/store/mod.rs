@@ -13,6 +13,7 @@
 //! servers may share a PostgreSQL database; then what all must see lies in it, blobs too, and each server has a
 //! directory of its own with the states and spools of its runs, and a copy of the one key ring (`shared.rs`).
 
+pub(crate) mod audit;
 pub(crate) mod blobs;
 mod changes;
 pub(crate) mod clock;
@@ -307,9 +308,11 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// Makes it durable and wakes whoever watches.
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    /// Makes it durable, with the row of the audit log that tells of it, and wakes whoever watches.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        audit::append_pending(&mut self.connection).await?;
         self.connection.commit().await?;
+        audit::forget();
         self.changes.nudge();
         Ok(())
     }

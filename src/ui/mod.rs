@@ -1,11 +1,12 @@
 //! Pictures and pages: a resource graph as SVG, mermaid or a page that needs no network.
 //!
 //! Pure: no files, no clock. Everything that comes from users is escaped, by the templates or by
-//! [`svg`]. Start at [`Picture`]; the page of the demo is [`page::demo`].
+//! [`svg`]. Start at [`Picture`]; the page of the demo is [`page::demo`], the pages of a server are in [`console`].
 //!
 //! Why the layout is made here and not in a browser: the picture is the same on every machine, in a
 //! pull request and in the console, and no script library has to be trusted or shipped.
 
+pub(crate) mod console;
 pub(crate) mod layout;
 pub(crate) mod mermaid;
 pub(crate) mod page;

@@ -4,8 +4,11 @@
 //! No checks happen here; names and rules are checked by `api`. Maps are sorted (`BTreeMap`) where
 //! order means nothing and kept in order (`serde_json::Map`) where the user wrote it.
 
+pub(crate) mod audit;
 pub(crate) mod deployments;
 pub(crate) mod explain;
+pub(crate) mod identity;
+pub(crate) mod identity_requests;
 pub(crate) mod objects;
 pub(crate) mod runners;
 pub(crate) mod shapes;

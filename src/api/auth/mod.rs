@@ -8,7 +8,7 @@
 
 mod need;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use axum::RequestPartsExt as _;
@@ -22,6 +22,7 @@ pub(crate) use self::need::{Need, need};
 use super::App;
 use super::error::Refusal;
 use crate::model::access::{Access, Level};
+use crate::store::audit;
 use crate::store::identity::tokens::{self, Secret};
 use crate::store::identity::{Identity, Kind, grants::Seen};
 use crate::wire::deployments::{Base, DeploymentCreate};
@@ -53,6 +54,8 @@ pub(crate) struct Caller {
     pub(crate) kind: Option<Kind>,
     /// What they may do in the organisation of the request.
     access: Access,
+    /// What they may do, by organisation; `None` is everything everywhere.
+    everywhere: Option<BTreeMap<String, Access>>,
     /// What they see of it; `None` is everything.
     seen: Option<Seen>,
 }
@@ -63,8 +66,19 @@ impl Caller {
             user: user.to_owned(),
             kind: None,
             access,
+            everywhere: None,
             seen: None,
         }
+    }
+
+    /// Whether it is the one user of this machine, or somebody whom a server for trying things out takes for one.
+    pub(crate) fn is_local_admin(&self) -> bool {
+        self.user == LOCAL_ADMIN
+    }
+
+    /// What they may do in any organisation; `None` is everything everywhere.
+    pub(crate) fn everywhere(&self) -> Option<&BTreeMap<String, Access>> {
+        self.everywhere.as_ref()
     }
 
     /// What they see of the organisation; `None` is everything.
@@ -194,16 +208,23 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value.to_owned())
     };
+    audit::note(|draft| {
+        draft.actor.clone_from(&identity.user);
+        draft.actor_kind = identity.kind.word().to_owned();
+        draft.actor_name.clone_from(&identity.name);
+    });
     let mut caller = Caller {
         user: identity.user,
         kind: Some(identity.kind),
         access: Access::default(),
+        everywhere: Some(identity.access),
         seen: None,
     };
     let Some(org) = of("org") else {
         return Ok(caller);
     };
-    caller.access = identity.access.get(&org).cloned().unwrap_or_default();
+    let access = caller.everywhere().and_then(|all| all.get(&org));
+    caller.access = access.cloned().unwrap_or_default();
     if caller.access.is_none() {
         return Err(Refusal::forbidden(
             needed.level(),
@@ -250,11 +271,10 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
 
 /// Who sent the token, if there is one that is good. A cookie wins over the header, as in v1.
 async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal> {
-    let (secret, from_cookie) = match (cookie(&parts.headers), bearer(&parts.headers)) {
-        (Some(secret), _) => (secret, true),
-        (None, Some(secret)) => (secret, false),
-        (None, None) => return Ok(None),
+    let Some(secret) = token(&parts.headers) else {
+        return Ok(None);
     };
+    let from_cookie = cookie(&parts.headers).is_some();
     // A browser sends the cookie along with whatever another site makes it send.
     if from_cookie && !is_safe(&parts.method) && !is_same_origin(&parts.headers) {
         return Err(Refusal::unauthorized(
@@ -267,6 +287,11 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal>
         .map_err(|error| Refusal::internal(&error))
 }
 
+/// The token of the request, from its cookie or its header.
+pub(crate) fn token(headers: &HeaderMap) -> Option<Secret> {
+    cookie(headers).or_else(|| bearer(headers))
+}
+
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -274,7 +299,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// The session of a browser.
-pub(crate) fn cookie(headers: &HeaderMap) -> Option<Secret> {
+fn cookie(headers: &HeaderMap) -> Option<Secret> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -287,6 +312,12 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<Secret> {
 
 fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+/// Whether a browser says that the request comes from a page of another site.
+pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let is_of_browser = headers.contains_key("sec-fetch-site") || headers.contains_key("origin");
+    is_of_browser && !is_same_origin(headers)
 }
 
 /// Whether a browser says that the request comes from a page of this server.

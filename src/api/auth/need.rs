@@ -44,7 +44,13 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
     ("GET", "/alive"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
+    ("POST", "/auth/device"),
+    ("POST", "/auth/link"),
+    ("POST", "/devicelogins/{id}/actions/poll"),
 ];
+
+/// Lists of people and programs, which take the whole organisation to look at.
+const OF_PEOPLE: &[&str] = &["/members", "/memberships", "/service-users"];
 
 /// What a route needs. Whatever is not named here is the platform team's: reading it takes any grant in the
 /// organisation, changing it the whole of it.
@@ -90,6 +96,8 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
         };
     }
     match (method.as_str(), rest) {
+        ("GET" | "HEAD", "/audit-log") => Need::Organization(Level::Manage),
+        _ if looks && OF_PEOPLE.contains(&rest) => Need::Organization(Level::Read),
         _ if looks => Need::Member,
         ("POST", "/deployments") => Need::Handler,
         _ => Need::Organization(Level::Manage),
@@ -130,6 +138,18 @@ mod tests {
                 Need::Organization(Level::Read),
             ),
             (Method::GET, "/health", Need::Open),
+            (Method::POST, "/auth/device", Need::Open),
+            (Method::GET, "/devicelogins/{id}", Need::Anybody),
+            (
+                Method::GET,
+                "/orgs/{org}/audit-log",
+                Need::Organization(Level::Manage),
+            ),
+            (
+                Method::GET,
+                "/orgs/{org}/service-users",
+                Need::Organization(Level::Read),
+            ),
             (Method::POST, "/health", Need::Anybody),
         ] {
             assert_eq!(need(&method, pattern), expected, "{method} {pattern}");

@@ -1,6 +1,6 @@
 //! `get`: everything that can be looked at.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 mod args;
 mod available;
@@ -15,7 +15,7 @@ use super::create::{Doing, explain};
 use super::exit::{Advised, Exit};
 use super::kinds::{self, Kind};
 use super::print::{self, table::Column, value::Format};
-use super::{Session, graph, outputs};
+use super::{Session, graph, identity, login, outputs};
 
 /// What `get` shows.
 #[derive(Debug, clap::Subcommand)]
@@ -95,6 +95,13 @@ pub(crate) enum Get {
     AvailableResourceType(AvailableOne),
     /// Who you are
     CurrentUser(All),
+    /// People of the organisation, a row for each of their roles
+    Users(All),
+    /// Service users of the organisation, and when each was last used
+    #[command(visible_alias = "sus")]
+    ServiceUsers(All),
+    /// What users can be
+    Roles(All),
 }
 
 impl Get {
@@ -246,11 +253,31 @@ impl Get {
                 };
                 show(&found, it.out, kinds::AVAILABLE_COLUMNS)
             }
-            Self::CurrentUser(it) => show(
-                &local_user(&session.settings.org),
-                it.out,
-                kinds::USER_COLUMNS,
-            ),
+            Self::CurrentUser(it) => {
+                let mut user = login::current_user(session).await?;
+                let ids = user["organization_memberships"].as_array();
+                let ids: Vec<Value> = ids
+                    .into_iter()
+                    .flatten()
+                    .map(|membership| membership["id"].clone())
+                    .collect();
+                if it.out.out == Format::Table {
+                    user["organization_memberships"] = ids.into();
+                }
+                show(&user, it.out, kinds::USER_COLUMNS)
+            }
+            Self::Users(it) => {
+                let items = identity::listed(session, "memberships").await?;
+                show(&items, it.out, kinds::MEMBERSHIP_COLUMNS)
+            }
+            Self::ServiceUsers(it) => {
+                let items = identity::listed(session, "service-users").await?;
+                show(&items, it.out, kinds::SERVICE_USER_COLUMNS)
+            }
+            Self::Roles(it) => {
+                let items: Vec<Value> = session.client().await?.list("roles").await?;
+                show(&Value::Array(items), it.out, kinds::ROLE_COLUMNS)
+            }
         }
     }
 }
@@ -317,15 +344,6 @@ pub(crate) fn query(path: &str, filters: &[(&str, Option<String>)]) -> String {
         }
     }
     path
-}
-
-/// Local mode knows one user: whoever may read the data directory.
-fn local_user(org: &str) -> Value {
-    json!({
-        "id": "00000000-0000-0000-0000-000000000000",
-        "display_name": std::env::var("USER").unwrap_or_else(|_| "local user".into()),
-        "organization_memberships": [org],
-    })
 }
 
 #[cfg(test)]

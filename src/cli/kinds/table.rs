@@ -513,3 +513,26 @@ pub(crate) const USER_COLUMNS: &[Column] = &[
     CREATED,
     col("OrganizationMemberships", &["organization_memberships"]),
 ];
+
+/// People, a row for each role.
+pub(crate) const MEMBERSHIP_COLUMNS: &[Column] = &[
+    col("UserId", &["user_id"]),
+    col("Name", &["user_display_name"]),
+    col("Email", &["user_primary_email_address"]),
+    col("Role", &["role"]),
+    col("Scope", &["scope"]),
+    CREATED,
+];
+
+/// Service users.
+pub(crate) const SERVICE_USER_COLUMNS: &[Column] = &[
+    ID,
+    DISPLAY,
+    col("Roles", &["options_text"]),
+    col("Generated", &["generated_at"]),
+    col("TokenExpires", &["current_token_expires_at"]),
+    col("LastUsed", &["windlass.last_used_at"]),
+];
+
+/// Roles.
+pub(crate) const ROLE_COLUMNS: &[Column] = &[ID, DISPLAY, col("Permissions", &["permissions"])];

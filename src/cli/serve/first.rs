@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, bail};
 
-use crate::model::access::Role;
+use crate::model::access::{Role, Scope};
 use crate::model::name::Shape;
 use crate::store::Store;
 use crate::store::clock;
+use crate::store::identity::grants::Granted;
 use crate::store::identity::tokens::{Kind, Secret};
 use crate::store::objects::organizations::{DEFAULT, SYSTEM_USER};
 
@@ -61,7 +62,10 @@ pub(crate) async fn administrator(
                 .person_create(
                     DEFAULT,
                     "Administrator",
-                    Role::Admin,
+                    &[Granted {
+                        scope: Scope::Organization,
+                        role: Role::Admin,
+                    }],
                     SYSTEM_USER,
                     (&secret, clock::now_us() + LINK_US),
                 )

@@ -18,6 +18,7 @@ use super::{Session, local, print};
 use crate::api::{self, Identification, listen};
 use crate::deploy;
 use crate::store;
+use crate::ui::console;
 
 /// Serve the API and carry runs, for a team
 #[derive(Debug, clap::Args)]
@@ -81,9 +82,11 @@ impl Serve {
                 } else {
                     Identification::Tokens
                 },
+                public_url: url.clone(),
             },
             stopping: stop.clone(),
         });
+        let router = console::with_pages(router);
         print::success(format!("Windlass serves {url} (listening on {at})."));
         tracing::info!(%at, %url, "serving");
         let served = listen::serve(router, listener, tls, stop.clone(), settings.grace()).await;

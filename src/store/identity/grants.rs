@@ -1,10 +1,20 @@
 //! Grants: a role of a user in an organisation, on all of it or a part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::access::{Role, Scope, Visible};
+use crate::store::objects::ObjectError;
 use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError, clock};
+
+/// A role and where it holds; sorted by scope, then role.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Granted {
+    /// Where.
+    pub(crate) scope: Scope,
+    /// What.
+    pub(crate) role: Role,
+}
 
 /// Grants a role; granting it again changes nothing.
 pub(crate) async fn insert(
@@ -29,6 +39,92 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Gives a user these roles in an organisation and no others. Each may be given once, and what its scope names must be
+/// there.
+pub(crate) async fn replace(
+    connection: &mut Connection,
+    org: &str,
+    user: &str,
+    roles: &[Granted],
+    by: &str,
+) -> Result<(), ObjectError> {
+    let once: BTreeSet<&Granted> = roles.iter().collect();
+    if once.len() < roles.len() {
+        return Err(ObjectError::conflict(
+            "the same role is assigned twice in the same scope",
+        ));
+    }
+    sql::query("DELETE FROM grants WHERE org_id = $1 AND user_id = $2")
+        .bind(org)
+        .bind(user)
+        .execute(connection)
+        .await?;
+    for granted in once {
+        require_scope(connection, org, &granted.scope).await?;
+        insert(connection, org, user, granted.role, &granted.scope, by).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a scope that names nothing of the organisation.
+pub(crate) async fn require_scope(
+    connection: &mut Connection,
+    org: &str,
+    scope: &Scope,
+) -> Result<(), ObjectError> {
+    let (what, query, uuid) = match scope {
+        Scope::Organization => return Ok(()),
+        Scope::Project(uuid) => (
+            "project",
+            sql::query("SELECT 1 FROM projects WHERE org_id = $1 AND uuid = $2"),
+            uuid,
+        ),
+        Scope::Environment(uuid) => (
+            "env",
+            sql::query("SELECT 1 FROM environments WHERE org_id = $1 AND uuid = $2"),
+            uuid,
+        ),
+    };
+    let found: Option<i64> = query
+        .bind(org)
+        .bind(uuid)
+        .fetch_optional(connection)
+        .await?;
+    if found.is_some() {
+        return Ok(());
+    }
+    Err(ObjectError::Invalid {
+        pointer: "",
+        message: format!("{what} in the scope '{}' does not exist", scope.text()),
+    })
+}
+
+/// The roles of some users in an organisation, sorted.
+pub(crate) async fn of_users(
+    connection: &mut Connection,
+    org: &str,
+    users: &[String],
+) -> Result<BTreeMap<String, Vec<Granted>>, StoreError> {
+    let mut found: BTreeMap<String, Vec<Granted>> = BTreeMap::new();
+    if users.is_empty() {
+        return Ok(found);
+    }
+    let mut query = Builder::new("SELECT user_id, role, scope FROM grants WHERE org_id = ");
+    query.push_bind(org.to_owned());
+    query.push(" AND user_id IN (");
+    query.push_values(users.iter().cloned()).push(")");
+    let rows: Vec<(String, String, String)> = query.build().fetch_all(connection).await?;
+    for (user, role, scope) in rows {
+        if let (Some(role), Ok(scope)) = (Role::parse(&role), Scope::parse(&scope)) {
+            found.entry(user).or_default().push(Granted { scope, role });
+        }
+    }
+    for granted in found.values_mut() {
+        granted.sort();
+    }
+    Ok(found)
 }
 
 /// What somebody sees who does not see the whole organisation: by UUID, ends of grants resolved.

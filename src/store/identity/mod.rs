@@ -4,7 +4,11 @@
 //! allows is read anew with every request: a grant that is taken away, a token that is revoked, work at once.
 //! Decides nothing about permissions; [`crate::model::access`] does. Start at [`Store::identity_of`].
 
+pub(crate) mod devices;
 pub(crate) mod grants;
+pub(crate) mod memberships;
+pub(crate) mod service_users;
+pub(crate) mod sessions;
 pub(crate) mod tokens;
 pub(crate) mod users;
 

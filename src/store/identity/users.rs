@@ -1,10 +1,11 @@
 //! Users: people, and programs with a token.
 
+use super::grants::Granted;
 use super::{Kind, grants, tokens};
 use crate::model::access::{Role, Scope};
 use crate::store::identity::tokens::Secret;
 use crate::store::objects::{ObjectError, organization_known};
-use crate::store::sql::{self, Connection};
+use crate::store::sql::{self, Connection, Row};
 use crate::store::{Store, StoreError, clock};
 
 /// A user that is to be made.
@@ -16,6 +17,44 @@ pub(crate) struct NewUser<'a> {
     pub(crate) name: &'a str,
     /// Who makes it.
     pub(crate) by: &'a str,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// The user.
+    pub(crate) id: String,
+    /// Their name.
+    pub(crate) name: String,
+    /// Their address, where it is known.
+    pub(crate) email: Option<String>,
+    /// When they were let in.
+    pub(crate) created_us: i64,
+    /// When they last logged in.
+    pub(crate) logged_in_us: Option<i64>,
+}
+
+fn missing() -> ObjectError {
+    ObjectError::missing("user not found")
+}
+
+async fn read_person(connection: &mut Connection, id: &str) -> Result<Option<Person>, StoreError> {
+    let row: Option<Row> = sql::query(
+        "SELECT id, name, email, created_us, logged_in_us FROM users WHERE id = $1 AND kind = 'person'",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Person {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            email: row.get("email")?,
+            created_us: row.get("created_us")?,
+            logged_in_us: row.get("logged_in_us")?,
+        })
+    })
+    .transpose()
 }
 
 /// A new user id: a `UUIDv7` whose third group begins `71` for a person and `72` for a service user, as clients of
@@ -51,15 +90,21 @@ pub(crate) async fn insert(
 }
 
 impl Store {
-    /// Makes a person with a role on a whole organisation, and a token that opens their first session, once.
+    /// One person.
+    pub(crate) async fn person_get(&self, id: &str) -> Result<Option<Person>, StoreError> {
+        let mut reading = self.reading().await?;
+        read_person(&mut reading, id).await
+    }
+
+    /// Makes a person with roles in an organisation, and a token that opens their first session, once.
     pub(crate) async fn person_create(
         &self,
         org: &str,
         name: &str,
-        role: Role,
+        roles: &[Granted],
         by: &str,
         link: (&Secret, i64),
-    ) -> Result<String, ObjectError> {
+    ) -> Result<Person, ObjectError> {
         let mut writing = self.writing().await?;
         if !organization_known(&mut writing, org).await? {
             return Err(ObjectError::missing("organization not found"));
@@ -70,10 +115,41 @@ impl Store {
             by,
         };
         let id = insert(&mut writing, None, &user).await?;
-        grants::insert(&mut writing, org, &id, role, &Scope::Organization, by).await?;
+        grants::replace(&mut writing, org, &id, roles, by).await?;
         tokens::keep(&mut writing, link.0, &id, tokens::Kind::Link, by, link.1).await?;
+        let made = read_person(&mut writing, &id).await?.ok_or_else(missing)?;
         writing.commit().await?;
-        Ok(id)
+        Ok(made)
+    }
+
+    /// Gives a member another link; those before are over. Whoever is in other organisations gets none from this one:
+    /// whoever holds the link acts as that person there, too.
+    pub(crate) async fn person_link(
+        &self,
+        org: &str,
+        id: &str,
+        by: &str,
+        link: (&Secret, i64),
+    ) -> Result<Person, ObjectError> {
+        let mut writing = self.writing().await?;
+        let organizations: Vec<String> =
+            sql::query("SELECT DISTINCT org_id FROM grants WHERE user_id = $1")
+                .bind(id)
+                .fetch_all(&mut writing)
+                .await?;
+        let person = read_person(&mut writing, id).await?;
+        let person = person
+            .filter(|_| organizations.iter().any(|member| member == org))
+            .ok_or_else(missing)?;
+        if organizations.len() > 1 {
+            return Err(ObjectError::conflict(
+                "the user is a member of other organizations, too, and a link of one would open all of them",
+            ));
+        }
+        tokens::forget_all(&mut writing, id, tokens::Kind::Link).await?;
+        tokens::keep(&mut writing, link.0, id, tokens::Kind::Link, by, link.1).await?;
+        writing.commit().await?;
+        Ok(person)
     }
 
     /// Sees to it that an organisation has a service user of this name whose token is this one, and who administers

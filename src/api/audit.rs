@@ -1,0 +1,168 @@
+//! The audit log: every request that may change something leaves one row, those that are refused too.
+//!
+//! [`record`] stands around the door that asks who it is, so that a denial has its row as well. The row of a change is
+//! written with the change (`store::audit`); what changed nothing gets its row here, with its status. Local mode has no
+//! log: its one user owns the directory.
+
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, MatchedPath, Path, Request, State};
+use axum::http::{Extensions, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::App;
+use super::auth::{Caller, Identification};
+use super::error::Refusal;
+use super::query::{Paged, Params, page};
+use crate::model::access::Level;
+use crate::store::audit::{Draft, Outcome, Pending, carried};
+use crate::wire::Page;
+use crate::wire::audit::AuditRow;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Requests that are POST in the contract and only look.
+const LOOKS: &[&str] = &[
+    "/auth/check-permissions",
+    "/orgs/{org}/deployments/{id}/actions/diff",
+];
+
+/// Sees to it that the request has its row.
+pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+    let pattern = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned())
+        .unwrap_or_default();
+    if app.settings.identification == Identification::Local
+        || !may_change(request.method(), &pattern)
+    {
+        return next.run(request).await;
+    }
+    let request_id = request_id(&request);
+    let draft = Draft {
+        organization: organization(&pattern, request.uri().path()),
+        actor_kind: "nobody".to_owned(),
+        method: request.method().to_string(),
+        route: pattern,
+        path: request.uri().path().to_owned(),
+        request_id: request_id.clone(),
+        client: client_address(request.extensions()).unwrap_or_default(),
+        ..Draft::default()
+    };
+    let pending = Pending::new(draft);
+    let mut response = carried(pending.clone(), next.run(request)).await;
+    if let Some(draft) = pending.take() {
+        let outcome = Outcome::of_status(response.status().as_u16());
+        if let Err(error) = app.store.audit_append(&draft, outcome).await {
+            tracing::error!(%error, request_id, "a request changed nothing and has no row in the audit log");
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().entry(REQUEST_ID).or_insert(value);
+    }
+    response
+}
+
+fn may_change(method: &Method, pattern: &str) -> bool {
+    ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !LOOKS.contains(&pattern)
+}
+
+/// The id that the client or a proxy gave the request, if it is one, else a new one.
+fn request_id(request: &Request) -> String {
+    let is_plain = |text: &&str| {
+        (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let given = request.headers().get(REQUEST_ID);
+    let given = given.and_then(|value| value.to_str().ok()).filter(is_plain);
+    given.map_or_else(crate::store::clock::new_id, str::to_owned)
+}
+
+/// The organisation of a path below one.
+fn organization(pattern: &str, path: &str) -> String {
+    if !pattern.starts_with("/orgs/{org}") {
+        return String::new();
+    }
+    path.split('/').nth(2).unwrap_or_default().to_owned()
+}
+
+/// From where a request came.
+pub(crate) fn client_address(extensions: &Extensions) -> Option<String> {
+    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(address.ip().to_canonical().to_string())
+}
+
+/// Lists the audit log from its first row on.
+#[utoipa::path(
+    get,
+    path = "/audit-log",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<AuditRow>, description = "Rows by number"),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Result<Json<Page<AuditRow>>, Refusal> {
+    rows(&app, &org, &params).await
+}
+
+/// Lists the audit log of requests below no organisation; only on the server's own host.
+#[utoipa::path(
+    get,
+    path = "/audit-log",
+    params(Paged),
+    responses(
+        (status = 200, body = Page<AuditRow>, description = "Rows by number"),
+    )
+)]
+pub(crate) async fn list_of_server(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<Page<AuditRow>>, Refusal> {
+    if !caller.is_local_admin() {
+        return Err(Refusal::forbidden(Level::Manage, "server".to_owned()));
+    }
+    rows(&app, "", &params).await
+}
+
+async fn rows(app: &App, org: &str, params: &Params) -> Result<Json<Page<AuditRow>>, Refusal> {
+    let listed = app.store.audit_list(org, &params.paging()?).await;
+    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    Ok(page(listed, |row| row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_looks_has_no_row() {
+        for (method, pattern, expected) in [
+            (Method::GET, "/orgs/{org}/projects", false),
+            (Method::POST, "/orgs/{org}/projects", true),
+            (
+                Method::POST,
+                "/orgs/{org}/deployments/{id}/actions/diff",
+                false,
+            ),
+            (Method::DELETE, "/orgs/{org}/something/new", true),
+        ] {
+            assert_eq!(may_change(&method, pattern), expected, "{method} {pattern}");
+        }
+        assert_eq!(
+            organization("/orgs/{org}/projects", "/orgs/a/projects"),
+            "a"
+        );
+        assert_eq!(organization("/auth/device", "/auth/device"), "");
+    }
+}

@@ -1,0 +1,201 @@
+//! Memberships: what people may do in an organisation.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+use super::roles::Roles;
+use super::sessions::is_self;
+use crate::api::App;
+use crate::api::auth::Caller;
+use crate::api::body::{Body, Problems, Text};
+use crate::api::error::Refusal;
+use crate::api::query::{Paged, Params, page};
+use crate::model::access::Role;
+use crate::store::clock::stamp;
+use crate::store::identity::memberships::{Membership, Of};
+use crate::wire::identity::{OrgMembership, UserMembership};
+use crate::wire::identity_requests::UserMemberships;
+use crate::wire::{ErrorBody, Page};
+
+/// What a membership is of; there are no others in v1 but the group of owners, which means the role Admin.
+const SUBJECT_ROLE: &str = "role";
+const SUBJECT_GROUP: &str = "virtual-group";
+const OWNERS: &str = "owners";
+
+fn seen_by_organization(roles: &Roles, membership: Membership) -> OrgMembership {
+    OrgMembership {
+        subject: roles.id(membership.role),
+        id: membership.id,
+        created_at: stamp(membership.created_us),
+        user_id: membership.user,
+        user_display_name: membership.name,
+        user_primary_email_address: membership.email,
+        subject_type: SUBJECT_ROLE.to_owned(),
+        scope: membership.scope.text(),
+        identity_providers: None,
+    }
+}
+
+fn seen_by_person(roles: &Roles, membership: Membership) -> UserMembership {
+    UserMembership {
+        subject: roles.id(membership.role),
+        id: membership.id,
+        created_at: stamp(membership.created_us),
+        org_id: membership.org,
+        subject_type: SUBJECT_ROLE.to_owned(),
+        scope: membership.scope.text(),
+    }
+}
+
+/// Lists what people may do in an organisation.
+#[utoipa::path(
+    get,
+    path = "/memberships",
+    params(Paged, ("userId" = Option<Uuid>, Query, description = "Only of this person")),
+    responses(
+        (status = 200, body = Page<OrgMembership>, description = "Memberships"),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Result<Json<Page<OrgMembership>>, Refusal> {
+    let roles = Roles::of(&app, &org).await?;
+    let of = Of::Organization(&org, params.one("userId"));
+    let listed = app.store.membership_list(of, &params.paging()?).await;
+    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    Ok(page(listed, |it| seen_by_organization(&roles, it)))
+}
+
+/// Lists what people may do in an organisation, with how they may log in.
+#[utoipa::path(
+    get,
+    path = "/members",
+    params(Paged, ("userId" = Option<Uuid>, Query, description = "Only of this person")),
+    responses(
+        (status = 200, body = Page<OrgMembership>, description = "Memberships"),
+    )
+)]
+pub(crate) async fn members(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Result<Json<Page<OrgMembership>>, Refusal> {
+    let roles = Roles::of(&app, &org).await?;
+    let of = Of::Organization(&org, params.one("userId"));
+    let listed = app.store.membership_list(of, &params.paging()?).await;
+    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    Ok(page(listed, |it| OrgMembership {
+        identity_providers: Some(Vec::new()),
+        ..seen_by_organization(&roles, it)
+    }))
+}
+
+/// Replaces what a person may do in an organisation.
+#[utoipa::path(
+    put,
+    path = "/users/{user}/memberships",
+    request_body = UserMemberships,
+    responses(
+        (status = 200, body = Page<UserMembership>, description = "Changed"),
+        (status = 409, body = ErrorBody, description = "A role is not there or given twice, it is the caller, or nobody would administer"),
+    )
+)]
+pub(crate) async fn replace(
+    State(app): State<App>,
+    caller: Caller,
+    Path((org, user)): Path<(String, String)>,
+    Body(mut fields): Body,
+) -> Result<Json<Page<UserMembership>>, Refusal> {
+    let roles = Roles::of(&app, &org).await?;
+    let mut found = Problems::default();
+    let at = fields.at("memberships");
+    let has = fields.has("memberships");
+    let list = fields.list(&mut found, "memberships").unwrap_or_default();
+    if !has {
+        found.invalid(
+            &at,
+            format!("\"{at}\": property \"memberships\" is missing"),
+        );
+    } else if list.is_empty() && found.is_empty() {
+        found.invalid(&at, format!("\"{at}\": minimum number of items is 1"));
+    }
+    let granted = roles.each(list, &at, &mut found, |inside, found| {
+        let any = Text::up_to(usize::MAX);
+        let kind = inside.one_of(found, "subject_type", &[SUBJECT_ROLE, SUBJECT_GROUP]);
+        let subject = inside.required_text(found, "subject", any);
+        match kind.as_deref() {
+            None if found.is_empty() => {
+                let at = inside.at("subject_type");
+                found.invalid(
+                    &at,
+                    format!("\"{at}\": property \"subject_type\" is missing"),
+                );
+                subject
+            }
+            Some(SUBJECT_GROUP) if subject == OWNERS => roles.id(Role::Admin),
+            Some(SUBJECT_GROUP) => String::new(),
+            Some(_) | None => subject,
+        }
+    })?;
+    found.check()?;
+    let changed = app
+        .store
+        .membership_replace(&org, &user, &granted, &caller.user)
+        .await?;
+    Ok(page(changed, |it| seen_by_person(&roles, it)))
+}
+
+/// Takes a role of a person away.
+#[utoipa::path(
+    delete,
+    path = "/memberships/{id}",
+    responses(
+        (status = 204, description = "Taken away"),
+        (status = 409, body = ErrorBody, description = "Nobody would administer the organisation"),
+    )
+)]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, id)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    app.store.membership_delete(&org, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists one's own memberships.
+#[utoipa::path(
+    get,
+    path = "/users/{user}/memberships",
+    params(Paged, ("orgId" = Option<String>, Query, description = "Only in this organisation")),
+    responses(
+        (status = 200, body = Page<UserMembership>, description = "Memberships"),
+    )
+)]
+pub(crate) async fn of_user(
+    State(app): State<App>,
+    caller: Caller,
+    Path(user): Path<String>,
+    params: Params,
+) -> Result<Json<Page<UserMembership>>, Refusal> {
+    is_self(&caller, &user)?;
+    let of = Of::Person(&user, params.one("orgId"));
+    let listed = app.store.membership_list(of, &params.paging()?).await;
+    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let mut items = Vec::with_capacity(listed.items.len());
+    for membership in listed.items {
+        let roles = Roles::of(&app, &membership.org).await?;
+        items.push(seen_by_person(&roles, membership));
+    }
+    let listed = crate::store::objects::Listed {
+        items,
+        next: listed.next,
+    };
+    Ok(page(listed, |it| it))
+}

@@ -1,0 +1,82 @@
+//! What requests about users look like. For the document of the API only; they are read and checked field by field,
+//! all problems at once, in `api`.
+
+#![expect(
+    dead_code,
+    reason = "types that describe; nothing is ever read into them"
+)]
+
+use utoipa::ToSchema;
+
+use super::identity::SubjectType;
+
+/// A role that is to be given.
+#[derive(ToSchema)]
+pub(crate) struct RoleToGrant {
+    #[schema(format = Uuid)]
+    id: String,
+    /// `project:UUID` or `env:UUID`; the whole organisation where nothing is said.
+    scope: Option<String>,
+}
+
+/// `POST /orgs/{o}/service-users`.
+#[derive(ToSchema)]
+pub(crate) struct ServiceUserCreate {
+    #[schema(min_length = 2, max_length = 200)]
+    display_name: String,
+    #[schema(minimum = 1, maximum = 3660)]
+    expiry_in_days: i64,
+    /// Admin of the organisation where nothing is said.
+    roles: Option<Vec<RoleToGrant>>,
+}
+
+/// `POST /orgs/{o}/service-users/{id}/actions/regenerate`.
+#[derive(ToSchema)]
+pub(crate) struct ServiceUserRegenerate {
+    #[schema(minimum = 1, maximum = 3660)]
+    expiry_in_days: i64,
+}
+
+/// `PUT /orgs/{o}/service-users/{id}`.
+#[derive(ToSchema)]
+pub(crate) struct ServiceUserRoles {
+    #[schema(min_items = 1)]
+    roles: Vec<RoleToGrant>,
+}
+
+/// `POST /orgs/{o}/users`.
+#[derive(ToSchema)]
+pub(crate) struct UserCreate {
+    #[schema(min_length = 2, max_length = 200)]
+    display_name: String,
+    #[schema(min_items = 1)]
+    roles: Vec<RoleToGrant>,
+}
+
+/// `PUT /orgs/{o}/users/{u}/memberships`.
+#[derive(ToSchema)]
+pub(crate) struct UserMemberships {
+    #[schema(min_items = 1)]
+    memberships: Vec<MembershipToGrant>,
+}
+
+/// A membership that is to be.
+#[derive(ToSchema)]
+pub(crate) struct MembershipToGrant {
+    subject_type: SubjectType,
+    /// The id of a role, or `owners`.
+    subject: String,
+    /// `project:UUID` or `env:UUID`; the whole organisation where nothing is said.
+    scope: Option<String>,
+}
+
+/// `POST /auth/link`.
+#[derive(ToSchema)]
+pub(crate) struct LinkToken {
+    /// What follows `#` in the link.
+    token: String,
+}
+
+/// `POST /auth/device`: nothing is asked.
+#[derive(ToSchema)]
+pub(crate) struct DeviceLoginCreate {}
