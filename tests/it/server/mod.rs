@@ -1,5 +1,10 @@
 //! The server as a process of its own, and clients that reach it over the network only.
 
+mod audit;
+mod http;
+mod identity;
+mod login;
+
 use std::path::PathBuf;
 
 use crate::support::{CATALOGUE, Client, Place, by_both_launchers, wait_until};
