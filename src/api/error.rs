@@ -3,6 +3,8 @@
 //! `message` begins with v1's words where v1 has some; everything else is in `details.diagnostics`,
 //! with JSON pointers. A fault of ours says nothing but `Unexpected error` and is logged with its causes.
 
+use std::num::NonZero;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +23,8 @@ pub(crate) struct Refusal {
     code: Option<&'static str>,
     message: String,
     details: ErrorDetails,
-    retry_after: Option<u64>,
+    /// Seconds; small, because refusals are handed up by value.
+    retry_after: Option<NonZero<u16>>,
 }
 
 impl Refusal {
@@ -60,9 +63,9 @@ impl Refusal {
     }
 
     /// 429, with how long to wait.
-    pub(crate) fn too_many(message: impl Into<String>, seconds: u64) -> Self {
+    pub(crate) fn too_many(message: impl Into<String>, seconds: u16) -> Self {
         Self {
-            retry_after: Some(seconds),
+            retry_after: NonZero::new(seconds),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
         }
     }
@@ -245,7 +248,7 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let asks = HeaderValue::from_static("Bearer");
