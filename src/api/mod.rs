@@ -16,6 +16,7 @@ mod identity;
 pub(crate) mod listen;
 mod module_sources;
 mod objects;
+mod oidc;
 mod query;
 mod states;
 mod streams;
@@ -35,6 +36,7 @@ use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,
     organizations, projects, providers, resource_types, runner_rules, runners,
 };
+pub(crate) use self::oidc::http_client;
 use crate::deploy::{self, Service};
 use crate::store::{self, Store, StoreConfig};
 

@@ -45,6 +45,8 @@ pub(crate) enum Create {
     /// A program that may act in the organisation; prints its token
     #[command(visible_alias = "su")]
     ServiceUser(identity::CreateServiceUser),
+    /// Whose signed tokens are changed into short ones: build jobs that hold no secret
+    TrustRule(identity::CreateTrustRule),
 }
 
 /// What `update` changes.
@@ -165,6 +167,7 @@ impl Create {
             Self::RunnerRule(rule) => create_rule(session, &kinds::RUNNER_RULE, rule).await,
             Self::User(it) => it.run(session).await,
             Self::ServiceUser(it) => it.run(session).await,
+            Self::TrustRule(it) => it.run(session).await,
         }
     }
 }

@@ -56,6 +56,8 @@ pub(crate) enum Delete {
     /// A service user; its token is over
     #[command(visible_alias = "su")]
     ServiceUser(identity::One),
+    /// A trust rule; tokens that were given for it are over
+    TrustRule(identity::One),
 }
 
 /// One id.
@@ -129,6 +131,7 @@ impl Delete {
             Self::RunnerRule(it) => one(session, &kinds::RUNNER_RULE, vec![it.id]).await,
             Self::User(it) => it.delete_person(session).await,
             Self::ServiceUser(it) => it.delete_service(session).await,
+            Self::TrustRule(it) => it.delete_trust_rule(session).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `login` and `logout`: a person lets this program in with a browser, which proves who they are; no password is typed
 //! here. The session goes into the settings file, 0600.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use super::exit::{Advised, Exit};
 use super::remote::Remote;
 use super::settings::{self, Token};
 use super::{kinds, print};
-use crate::wire::identity::{CurrentUser, DeviceLoginAccepted, DeviceLoginCreated};
+use crate::wire::identity::{CurrentUser, DeviceLoginAccepted, DeviceLoginCreated, WorkloadToken};
 
 /// How often it asks whether it is let in.
 const LOOK: Duration = Duration::from_millis(500);
@@ -24,6 +25,10 @@ pub(crate) struct Login {
     /// Do not open a browser
     #[arg(long)]
     no_browser: bool,
+    /// Log a build job in with the token that its issuer signed: a file, or - for standard input. A trust rule of the
+    /// organisation decides; nobody is asked
+    #[arg(long, value_name = "FILE")]
+    oidc_token: Option<PathBuf>,
 }
 
 /// End the session of this client
@@ -39,6 +44,9 @@ impl Login {
             return Ok(Exit::OK);
         };
         let client = Client::remote(Remote::new(url, None)?, session.settings.org.clone());
+        if let Some(path) = &self.oidc_token {
+            return exchange(session, &client, path).await;
+        }
         let asked: DeviceLoginCreated = client
             .call_at(Method::POST, "/auth/device", Content::Json(json!({})), &[])
             .await?
@@ -91,6 +99,30 @@ impl Login {
         }
         Ok(Exit::OK)
     }
+}
+
+/// Changes a signed token into a short one, which is kept like a session.
+async fn exchange(session: &Session, client: &Client, path: &Path) -> anyhow::Result<Exit> {
+    let signed = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).context("could not read standard input")?
+    } else {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("could not read `{}`", path.display()))?
+    };
+    let body = json!({"organization": client.org(), "token": signed.trim()});
+    let given: WorkloadToken = client
+        .call_at(Method::POST, "/auth/oidc/token", Content::Json(body), &[])
+        .await?
+        .json()?;
+    settings::edit(&session.settings.config_file, |file| {
+        file.token = Some(given.token.clone());
+    })?;
+    print::success(format!(
+        "Logged in to organization {} until {}.",
+        client.org(),
+        given.expires_at
+    ));
+    Ok(Exit::OK)
 }
 
 /// Asks until somebody decides or the code is over.

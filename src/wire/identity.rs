@@ -1,5 +1,7 @@
 //! Who may do what, as v1 has it: users, service users, roles, memberships, sessions, and programs that log in.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -231,6 +233,35 @@ pub(crate) struct DeviceLoginAccepted {
     pub(crate) token: String,
     #[schema(format = DateTime)]
     pub(crate) token_expires_at: String,
+}
+
+/// Whom an organisation trusts to say which programs act in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TrustRule {
+    #[schema(format = Uuid)]
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    /// Who signs.
+    pub(crate) issuer: String,
+    /// For whom a token must be made.
+    pub(crate) audience: String,
+    /// What claims must be; `*` stands for any text.
+    pub(crate) claims: BTreeMap<String, String>,
+    pub(crate) roles: Vec<GrantedRole>,
+    /// How long a token serves.
+    pub(crate) minutes: i64,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = Uuid)]
+    pub(crate) created_by: String,
+}
+
+/// A short token.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct WorkloadToken {
+    pub(crate) token: String,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: String,
 }
 
 /// What a membership is of, for the document of the API.

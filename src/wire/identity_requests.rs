@@ -6,6 +6,8 @@
     reason = "types that describe; nothing is ever read into them"
 )]
 
+use std::collections::BTreeMap;
+
 use utoipa::ToSchema;
 
 use super::identity::SubjectType;
@@ -80,3 +82,29 @@ pub(crate) struct LinkToken {
 /// `POST /auth/device`: nothing is asked.
 #[derive(ToSchema)]
 pub(crate) struct DeviceLoginCreate {}
+
+/// `POST /orgs/{o}/trust-rules`.
+#[derive(ToSchema)]
+pub(crate) struct TrustRuleCreate {
+    #[schema(min_length = 2, max_length = 200)]
+    display_name: String,
+    /// An https URL; its discovery document names its keys.
+    issuer: String,
+    /// For whom a token must be made; this server's public URL where nothing is said.
+    audience: Option<String>,
+    /// What claims must be; `*` stands for any text.
+    claims: BTreeMap<String, String>,
+    #[schema(min_items = 1)]
+    roles: Vec<RoleToGrant>,
+    /// 15 where nothing is said.
+    #[schema(minimum = 1, maximum = 60)]
+    minutes: Option<i64>,
+}
+
+/// `POST /auth/oidc/token`.
+#[derive(ToSchema)]
+pub(crate) struct WorkloadTokenRequest {
+    organization: String,
+    /// What the issuer signed.
+    token: String,
+}

@@ -282,7 +282,14 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal>
         ));
     }
     app.store
-        .identity_of(&secret, &[tokens::Kind::Session, tokens::Kind::Service])
+        .identity_of(
+            &secret,
+            &[
+                tokens::Kind::Session,
+                tokens::Kind::Service,
+                tokens::Kind::Workload,
+            ],
+        )
         .await
         .map_err(|error| Refusal::internal(&error))
 }

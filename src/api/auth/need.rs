@@ -46,11 +46,12 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
     ("GET", "/openapi.json"),
     ("POST", "/auth/device"),
     ("POST", "/auth/link"),
+    ("POST", "/auth/oidc/token"),
     ("POST", "/devicelogins/{id}/actions/poll"),
 ];
 
 /// Lists of people and programs, which take the whole organisation to look at.
-const OF_PEOPLE: &[&str] = &["/members", "/memberships", "/service-users"];
+const OF_PEOPLE: &[&str] = &["/members", "/memberships", "/service-users", "/trust-rules"];
 
 /// What a route needs. Whatever is not named here is the platform team's: reading it takes any grant in the
 /// organisation, changing it the whole of it.

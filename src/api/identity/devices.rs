@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{ClientAddress, SESSION_US, over_after};
+use super::{ClientAddress, MINUTE_US, SESSION_US, over_after};
 use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::error::Refusal;
@@ -186,7 +186,6 @@ async fn decide(
 
 /// Codes that one person may look up in a minute: enough for typing errors, too few for guessing.
 const LOOKS_PER_MINUTE: u32 = 10;
-const MINUTE_US: i64 = 60 * 1_000_000;
 
 /// When the minute of each person began, and how often they looked in it.
 static LOOKS: LazyLock<Mutex<HashMap<String, (i64, u32)>>> = LazyLock::new(Mutex::default);

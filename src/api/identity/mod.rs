@@ -11,6 +11,7 @@ mod people;
 mod roles;
 mod service_users;
 mod sessions;
+mod trust;
 
 use std::convert::Infallible;
 
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(sessions::redeem_link))
         .routes(routes!(sessions::logout))
         .routes(routes!(checks::check))
+        .routes(routes!(trust::exchange))
         .routes(routes!(devices::create))
         .routes(routes!(devices::get))
         .routes(routes!(devices::poll))
@@ -59,13 +61,16 @@ pub(crate) fn of_organization() -> OpenApiRouter<App> {
         .routes(routes!(service_users::list, service_users::create))
         .routes(routes!(service_users::replace, service_users::delete))
         .routes(routes!(service_users::regenerate))
+        .routes(routes!(trust::list, trust::create))
+        .routes(routes!(trust::delete))
 }
 
 /// How long a session goes on.
 const SESSION_US: i64 = DAY_US;
 /// How long a link serves.
 const LINK_US: i64 = DAY_US;
-const DAY_US: i64 = 24 * 3600 * 1_000_000;
+const DAY_US: i64 = 24 * 60 * MINUTE_US;
+const MINUTE_US: i64 = 60 * 1_000_000;
 
 /// When something is over that begins now.
 fn over_after(us: i64) -> i64 {

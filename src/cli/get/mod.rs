@@ -100,6 +100,8 @@ pub(crate) enum Get {
     /// Service users of the organisation, and when each was last used
     #[command(visible_alias = "sus")]
     ServiceUsers(All),
+    /// Whose signed tokens are changed into short ones
+    TrustRules(All),
     /// What users can be
     Roles(All),
 }
@@ -273,6 +275,10 @@ impl Get {
             Self::ServiceUsers(it) => {
                 let items = identity::listed(session, "service-users").await?;
                 show(&items, it.out, kinds::SERVICE_USER_COLUMNS)
+            }
+            Self::TrustRules(it) => {
+                let items = identity::listed(session, "trust-rules").await?;
+                show(&items, it.out, kinds::TRUST_RULE_COLUMNS)
             }
             Self::Roles(it) => {
                 let items: Vec<Value> = session.client().await?.list("roles").await?;

@@ -13,7 +13,7 @@ use super::exit::{Advised, Exit};
 use super::kinds::{self, segment};
 use super::print::{self, value::Markup};
 use crate::wire::identity::{
-    OrgMembership, RoleObject, ServiceUser, ServiceUserWithToken, UserWithLink,
+    OrgMembership, RoleObject, ServiceUser, ServiceUserWithToken, TrustRule, UserWithLink,
 };
 
 /// What somebody may do.
@@ -55,6 +55,27 @@ pub(crate) struct CreateServiceUser {
     /// Print the whole object
     #[arg(short, long, value_enum)]
     out: Option<Markup>,
+}
+
+/// Whom to trust.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateTrustRule {
+    /// Its name
+    name: String,
+    /// Who signs: the https URL of an issuer
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// For whom a token must be made; the server's public URL where nothing is said
+    #[arg(long)]
+    audience: Option<String>,
+    /// What a claim must be, `sub=repo:acme/shop:*`; `*` stands for any text
+    #[arg(long = "claim", value_name = "NAME=TEXT", required = true)]
+    claims: Vec<String>,
+    #[command(flatten)]
+    grant: Grant,
+    /// How long a token serves, 60 at most
+    #[arg(long, default_value_t = 15)]
+    minutes: u32,
 }
 
 /// A user whose roles change.
@@ -141,6 +162,42 @@ impl CreateServiceUser {
     }
 }
 
+impl CreateTrustRule {
+    /// Trusts an issuer.
+    pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
+        let client = session.client().await?;
+        let mut claims = serde_json::Map::new();
+        for claim in &self.claims {
+            let Some((name, pattern)) = claim.split_once('=') else {
+                return Err(Advised::new(
+                    format!("`{claim}` is no claim"),
+                    ["for example: --claim 'sub=repo:acme/shop:*'"],
+                )
+                .into());
+            };
+            claims.insert(name.to_owned(), pattern.into());
+        }
+        let body = json!({
+            "display_name": self.name,
+            "issuer": self.issuer,
+            "audience": self.audience,
+            "claims": claims,
+            "roles": [role(client, &self.grant).await?],
+            "minutes": self.minutes,
+        });
+        let made: TrustRule = send(client, Method::POST, "trust-rules", body).await?;
+        print::success(format!(
+            "Trust rule {} created: whom {} signs for as said acts in organization {} as {}. Tokens must be made for {}.",
+            self.name,
+            made.issuer,
+            client.org(),
+            self.grant.role,
+            made.audience
+        ));
+        Ok(Exit::OK)
+    }
+}
+
 impl UpdateUser {
     /// Replaces the roles of a person.
     pub(crate) async fn person(self, session: &Session) -> anyhow::Result<Exit> {
@@ -192,6 +249,20 @@ impl One {
         let id = service_user(client, &self.user).await?;
         let path = format!("service-users/{}", segment(&id));
         self.delete(client, &path, "Service user").await
+    }
+
+    /// Removes a trust rule.
+    pub(crate) async fn delete_trust_rule(self, session: &Session) -> anyhow::Result<Exit> {
+        let client = session.client().await?;
+        let all: Vec<TrustRule> = client.list("trust-rules").await?;
+        let ids: Vec<&str> = all
+            .iter()
+            .filter(|it| it.id == self.user || it.display_name == self.user)
+            .map(|it| it.id.as_str())
+            .collect();
+        let id = only(&ids, &self.user, "trust rule", "windlass get trust-rules")?;
+        let path = format!("trust-rules/{}", segment(&id));
+        self.delete(client, &path, "Trust rule").await
     }
 
     async fn delete(self, client: &Client, path: &str, title: &str) -> anyhow::Result<Exit> {
@@ -380,7 +451,7 @@ pub(crate) async fn listed(session: &Session, path: &str) -> anyhow::Result<Valu
         if item.get("subject").is_some() {
             item["role"] = name(&item["subject"]);
         }
-        if let Some(list) = item["roles"].as_array_mut() {
+        if let Some(list) = item.get_mut("roles").and_then(Value::as_array_mut) {
             for role in list {
                 role["name"] = name(&role["id"]);
             }

@@ -536,3 +536,14 @@ pub(crate) const SERVICE_USER_COLUMNS: &[Column] = &[
 
 /// Roles.
 pub(crate) const ROLE_COLUMNS: &[Column] = &[ID, DISPLAY, col("Permissions", &["permissions"])];
+
+/// Trust rules.
+pub(crate) const TRUST_RULE_COLUMNS: &[Column] = &[
+    ID,
+    DISPLAY,
+    col("Issuer", &["issuer"]),
+    col("Audience", &["audience"]),
+    col("Claims", &["claims"]),
+    col("Roles", &["options_text"]),
+    col("Minutes", &["minutes"]),
+];

@@ -10,6 +10,7 @@ pub(crate) mod memberships;
 pub(crate) mod service_users;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
+pub(crate) mod trust_rules;
 pub(crate) mod users;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Service,
     /// Opens a session, once.
     Link,
+    /// A program that a trust rule let in, for minutes.
+    Workload,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Session => "session",
             Self::Service => "service",
             Self::Link => "link",
+            Self::Workload => "workload",
         }
     }
 }
@@ -46,7 +49,7 @@ impl Secret {
         getrandom::fill(bytes.as_mut_slice()).expect("the system gives random bytes");
         let text = URL_SAFE_NO_PAD.encode(bytes.as_slice());
         Self(Zeroizing::new(match kind {
-            Kind::Service => format!("{SERVICE_PREFIX}{text}"),
+            Kind::Service | Kind::Workload => format!("{SERVICE_PREFIX}{text}"),
             Kind::Session | Kind::Link => text,
         }))
     }

@@ -72,6 +72,16 @@ impl Caller {
         Self::nobody(url).and("authorization", &format!("Bearer {token}"))
     }
 
+    /// The token it has.
+    pub(crate) fn token(&self) -> String {
+        let sent = self
+            .headers
+            .iter()
+            .find(|(name, _)| name == "authorization");
+        let (_, value) = sent.expect("a caller with a token");
+        value.trim_start_matches("Bearer ").to_owned()
+    }
+
     /// The same with one more header.
     pub(crate) fn and(&self, name: &str, value: &str) -> Self {
         let mut more = self.clone();

@@ -350,7 +350,7 @@ fn whoever_is_in_one_project_sees_nothing_of_another() {
         assert_eq!(ids(&ann.get(&at("/projects")), "id"), ["shop"], "{role}");
         assert_eq!(
             ids(&ann.get(&at("/envs")), "uuid"),
-            [shop_env.clone()],
+            std::slice::from_ref(&shop_env),
             "{role}"
         );
         ann.get(&at("/projects/shop/envs/one")).ok();

@@ -4,6 +4,7 @@ mod audit;
 mod http;
 mod identity;
 mod login;
+mod oidc;
 
 use std::path::PathBuf;
 

@@ -31,3 +31,16 @@ CREATE UNIQUE INDEX device_logins_by_code ON device_logins (code);
 -- How a session was opened (`link`, `device`, the name of an issuer), and from where.
 ALTER TABLE tokens ADD COLUMN provider TEXT;
 ALTER TABLE tokens ADD COLUMN client_ip TEXT;
+
+-- Whom an organisation trusts: tokens that an issuer signs for a program, such as a job of a build system, are changed
+-- into short tokens of the rule's own service user, which goes with the rule.
+CREATE TABLE trust_rules (
+    id TEXT PRIMARY KEY,
+    org_id TEXT NOT NULL REFERENCES organizations (id),
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    issuer TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX trust_rules_by_organization ON trust_rules (org_id, issuer);

@@ -31,3 +31,16 @@ CREATE UNIQUE INDEX device_logins_by_code ON device_logins (code);
 -- How a session was opened (`link`, `device`, the name of an issuer), and from where.
 ALTER TABLE tokens ADD COLUMN provider TEXT COLLATE "C";
 ALTER TABLE tokens ADD COLUMN client_ip TEXT COLLATE "C";
+
+-- Whom an organisation trusts: tokens that an issuer signs for a program, such as a job of a build system, are changed
+-- into short tokens of the rule's own service user, which goes with the rule.
+CREATE TABLE trust_rules (
+    id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL REFERENCES organizations (id),
+    user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    issuer TEXT COLLATE "C" NOT NULL,
+    created_us BIGINT NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    body TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX trust_rules_by_organization ON trust_rules (org_id, issuer);
