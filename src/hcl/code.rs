@@ -57,32 +57,26 @@ pub(crate) type CodeFiles<'a> = BTreeMap<&'a str, &'a [u8]>;
 pub(crate) fn read_code<'a>(
     directories: &BTreeMap<String, CodeFiles<'a>>,
 ) -> Result<BTreeMap<String, Code>, NotRead> {
-    with_deep_stack(|| {
-        directories
-            .iter()
-            .map(|(path, files)| {
-                read(files)
-                    .map(|code| (path.clone(), code))
-                    .map_err(|NotRead(why)| match path.as_str() {
-                        "." => NotRead(why),
-                        path => NotRead(format!("in `{path}`: {why}")),
-                    })
-            })
-            .collect()
-    })
-    .unwrap_or_else(|| Err(NotRead::new("the code could not be read")))
-}
-
-/// Runs a reader of code on a thread of its own, because code nests deeper than a usual stack; never one that code could
-/// use up, as long as the reader asks [`is_too_deep`] first. `None` where there is no thread or the reader broke.
-pub(super) fn with_deep_stack<T: Send>(read: impl FnOnce() -> T + Send) -> Option<T> {
+    // A thread of its own, because code nests deeper than a usual stack; never one that code could use up.
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(STACK)
-            .spawn_scoped(scope, read)
-            .ok()?
+            .spawn_scoped(scope, || {
+                directories
+                    .iter()
+                    .map(|(path, files)| {
+                        read(files)
+                            .map(|code| (path.clone(), code))
+                            .map_err(|NotRead(why)| match path.as_str() {
+                                "." => NotRead(why),
+                                path => NotRead(format!("in `{path}`: {why}")),
+                            })
+                    })
+                    .collect()
+            })
+            .map_err(|_| NotRead::new("no thread could be started to read the code"))?
             .join()
-            .ok()
+            .unwrap_or_else(|_| Err(NotRead::new("the code could not be read")))
     })
 }
 
@@ -121,7 +115,7 @@ fn read(files: &CodeFiles<'_>) -> Result<Code, NotRead> {
 }
 
 /// Whether a parser that calls itself could go too deep. Counts too much rather than too little: it knows no strings.
-pub(super) fn is_too_deep(text: &str) -> bool {
+fn is_too_deep(text: &str) -> bool {
     let (mut depth, mut deepest, mut operators, mut conditions) = (0_usize, 0, 0, 0);
     for byte in text.bytes() {
         match byte {
