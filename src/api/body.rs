@@ -42,6 +42,8 @@ pub(crate) fn is_check() -> bool {
     CHECK.try_with(|()| ()).is_ok()
 }
 
+/// How long a body may take to arrive.
+const ARRIVAL: std::time::Duration = std::time::Duration::from_secs(60);
 /// The largest body.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -81,8 +83,9 @@ impl Problems {
 /// Bytes of a body, within the limit.
 pub(crate) async fn bytes(request: Request) -> Result<(HeaderMap, Bytes), Refusal> {
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, MAX_BYTES)
+    let bytes = tokio::time::timeout(ARRIVAL, to_bytes(body, MAX_BYTES))
         .await
+        .map_err(|_| Refusal::not_yet("the request body did not arrive in time"))?
         .map_err(|_| Refusal::too_large(MAX_BYTES))?;
     Ok((parts.headers, bytes))
 }

@@ -13,9 +13,11 @@ mod deployments;
 mod document;
 mod error;
 mod identity;
+pub(crate) mod limits;
 pub(crate) mod listen;
 mod module_sources;
 mod objects;
+mod observe;
 mod oidc;
 mod query;
 mod states;
@@ -25,6 +27,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,6 +35,7 @@ use utoipa_axum::routes;
 
 pub(crate) use self::auth::Identification;
 use self::error::Refusal;
+pub(crate) use self::limits::Limits;
 use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,
     organizations, projects, providers, resource_types, runner_rules, runners,
@@ -51,10 +55,12 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// Cancelled when the server stops: what waits for news is answered with what there is.
     pub(crate) stopping: CancellationToken,
+    /// What was counted, for `/metrics`; only a server counts.
+    pub(crate) metrics: Option<PrometheusHandle>,
 }
 
 /// Settings of the door.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     /// Whether the reserved runner serves where no rule matches.
     pub(crate) allow_local: bool,
@@ -62,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) identification: Identification,
     /// Under which URL people reach this server, without a trailing `/`.
     pub(crate) public_url: String,
+    /// How often one caller may ask; `None` is as often as they like.
+    pub(crate) limits: Option<Limits>,
 }
 
 impl Default for Settings {
@@ -70,16 +78,22 @@ impl Default for Settings {
             allow_local: true,
             identification: Identification::Local,
             public_url: "http://127.0.0.1:8080".to_owned(),
+            limits: None,
         }
     }
 }
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    let (router, _) = routes().split_for_parts();
-    router
+    let (mut router, _) = routes().split_for_parts();
+    router = router
         .route_layer(from_fn_with_state(app.clone(), auth::admit))
-        .route_layer(from_fn_with_state(app.clone(), audit::record))
+        .route_layer(from_fn_with_state(app.clone(), audit::record));
+    if let Some(limits) = &app.settings.limits {
+        router = router.route_layer(from_fn_with_state(limits.clone(), limits::limit));
+    }
+    router
+        .route_layer(from_fn(observe::observe))
         .fallback(unknown)
         .layer(map_response(error::as_json))
         .layer(from_fn(refuse_private_keys))
@@ -93,6 +107,7 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(alive))
         .routes(routes!(health))
+        .routes(routes!(observe::metrics))
         .routes(routes!(document::openapi))
         .merge(identity::routes())
         .nest("/orgs/{org}", of_organization())
@@ -174,6 +189,7 @@ pub async fn over(data_dir: &std::path::Path) -> Result<Router, String> {
         service: Service::new(store.clone(), deploy::Settings::default()),
         settings: Settings::default(),
         stopping: CancellationToken::new(),
+        metrics: None,
         store,
     }))
 }

@@ -13,8 +13,8 @@ use super::auth::Caller;
 use super::body::{Body, Fields, Problems, Text};
 use super::error::Refusal;
 use crate::deploy::Settle;
-use crate::wire::ErrorBody;
 use crate::model::diag::pointer;
+use crate::wire::ErrorBody;
 use crate::wire::deployments::Deployment;
 use crate::wire::state::{StateSettle, StateView};
 

@@ -56,6 +56,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
             ..api::Settings::default()
         },
         stopping: CancellationToken::new(),
+        metrics: None,
     });
     Ok(Local {
         client: Client::new(router, settings.org.clone()),

@@ -93,6 +93,9 @@ pub(crate) struct ServeFile {
     /// Whether runs may be processes of this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) process_runner: Option<bool>,
+    /// Requests a second of one token or address; 0 is without limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate_limit: Option<u32>,
     /// Seconds that requests under way get to end when the server stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stop_seconds: Option<u64>,

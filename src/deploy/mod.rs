@@ -95,6 +95,12 @@ impl Service {
         self.store.watch()
     }
 
+    /// How many deployments wait, and how many run.
+    pub(crate) async fn load(&self) -> Result<(u64, u64), StoreError> {
+        let mut reading = self.store.reading().await?;
+        rows::load(&mut reading).await
+    }
+
     /// Whether nothing waits or runs.
     pub(crate) async fn is_idle(&self) -> Result<bool, StoreError> {
         let mut reading = self.store.reading().await?;

@@ -5,6 +5,38 @@
 use super::sql::{self, Connection, Database};
 use super::{StoreError, clock};
 
+/// One step.
+struct Migration {
+    number: i64,
+    name: &'static str,
+    /// Nothing where only PostgreSQL needs it.
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! migration {
+    ($number:literal, $name:literal, $file:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            sqlite: include_str!(concat!("migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("migrations/postgres/", $file)),
+        }
+    };
+}
+
+/// Migrations in order; a number is never used twice, and a new one is greater than all before.
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "deployments", "0001_deployments.sql"),
+    migration!(2, "objects", "0002_objects.sql"),
+    migration!(3, "left_open", "0003_left_open.sql"),
+    migration!(4, "identity", "0004_identity.sql"),
+    Migration {
+        number: 5,
+        name: "shared",
+        sqlite: "",
+        postgres: include_str!("migrations/postgres/0005_shared.sql"),
+    },
     migration!(6, "audit and trust", "0006_audit_and_trust.sql"),
 ];
 

@@ -6,13 +6,13 @@
 
 mod first;
 mod settings;
-
-use std::io::IsTerminal as _;
+mod telemetry;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use self::settings::{Flags, LogFormat, ServeSettings};
+use self::settings::{Flags, ServeSettings};
+use self::telemetry::Telemetry;
 use super::exit::Exit;
 use super::{Session, local, print};
 use crate::api::{self, Identification, listen};
@@ -41,7 +41,8 @@ impl Serve {
             print::data(&settings.print(client))?;
             return Ok(Exit::OK);
         }
-        log_to_stderr(settings.log_format());
+        let telemetry = Telemetry::start(settings.log_format(), env)?;
+        let metrics = telemetry::count()?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let tls = tls(&settings)?;
         let listener = listen::open(settings.listen())?;
@@ -83,8 +84,10 @@ impl Serve {
                     Identification::Tokens
                 },
                 public_url: url.clone(),
+                limits: settings.limits(),
             },
             stopping: stop.clone(),
+            metrics: Some(metrics),
         });
         let router = console::with_pages(router);
         print::success(format!("Windlass serves {url} (listening on {at})."));
@@ -93,6 +96,7 @@ impl Serve {
         stop.cancel();
         worker.await.context("the worker panicked")??;
         served?;
+        telemetry.stop();
         tracing::info!("stopped; runs under way go on and are adopted by the next server");
         Ok(Exit::OK)
     }
@@ -153,17 +157,4 @@ async fn carry_on(
             () = watch.changed(LOOK) => {}
         }
     }
-}
-
-/// The log of a server: what it does, never what is in a body, a header or a key.
-fn log_to_stderr(format: LogFormat) {
-    let filter = std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "windlass=info".to_owned());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
 }

@@ -2,9 +2,11 @@
 //! from where, so that `--print-settings` answers the question that matters.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::api::Limits;
 use crate::cli::settings::{ServeFile, Settings};
 
 /// Where a setting came from.
@@ -84,6 +86,9 @@ pub(crate) struct Flags {
     /// Whether runs may be processes of this host, without a container [env: WINDLASS_PROCESS_RUNNER] [default: false]
     #[arg(long, value_name = "true|false")]
     process_runner: Option<bool>,
+    /// Requests a second of one token or address, twice as many at once; 0 is without limit [env: WINDLASS_RATE_LIMIT] [default: 500]
+    #[arg(long, value_name = "REQUESTS")]
+    rate_limit: Option<u32>,
     /// Seconds that requests under way get to end when the server stops [env: WINDLASS_STOP_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     stop_seconds: Option<u64>,
@@ -104,6 +109,7 @@ pub(crate) struct ServeSettings {
     tls_key: Chosen<Option<PathBuf>>,
     local_runner: Chosen<bool>,
     process_runner: Chosen<bool>,
+    rate_limit: Chosen<u32>,
     stop_seconds: Chosen<u64>,
     log_format: Chosen<LogFormat>,
     /// Whether anybody without a token administers.
@@ -154,6 +160,12 @@ pub(crate) fn resolve(
             "WINDLASS_PROCESS_RUNNER",
             file.process_runner,
             false,
+        )?,
+        rate_limit: pick.one(
+            flags.rate_limit,
+            "WINDLASS_RATE_LIMIT",
+            file.rate_limit,
+            500,
         )?,
         stop_seconds: pick.one(
             flags.stop_seconds,
@@ -269,6 +281,11 @@ impl ServeSettings {
         self.process_runner.value
     }
 
+    /// How often one caller may ask.
+    pub(crate) fn limits(&self) -> Option<Limits> {
+        NonZeroU32::new(self.rate_limit.value).map(Limits::per_second)
+    }
+
     /// How long requests under way get to end.
     pub(crate) fn grace(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.stop_seconds.value)
@@ -310,6 +327,11 @@ impl ServeSettings {
             "process_runner",
             self.process_runner.value.to_string(),
             &self.process_runner.source,
+        );
+        line(
+            "rate_limit",
+            self.rate_limit.value.to_string(),
+            &self.rate_limit.source,
         );
         line(
             "stop_seconds",

@@ -142,6 +142,12 @@ impl Service {
         row.failure_class = failure_class.filter(|_| !outcome.is_success());
         row.status_message = message.to_owned();
         rows::save(writing, &row).await?;
+        metrics::counter!(
+            "windlass_deployments_ended_total",
+            "outcome" => rows::word(&outcome),
+            "failure_class" => row.failure_class.as_ref().map_or_else(String::new, rows::word)
+        )
+        .increment(1);
         feed::append(writing, &row.id, &What::Ended(outcome)).await?;
         if attempt.is_none() {
             self.tell_line(writing, &row.env_uuid).await?;

@@ -476,6 +476,17 @@ pub(crate) async fn unfinished(connection: &mut Connection) -> Result<u64, Store
     Ok(number(count))
 }
 
+/// How many deployments wait, and how many run.
+pub(crate) async fn load(connection: &mut Connection) -> Result<(u64, u64), StoreError> {
+    let (queued, running): (i64, i64) = sql::query(
+        "SELECT (SELECT COUNT(*) FROM deployments WHERE phase = 'queued'), \
+         (SELECT COUNT(*) FROM deployments WHERE phase = 'running')",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((number(queued), number(running)))
+}
+
 /// How many deployments of the environment stand before this one, itself included, while it is queued.
 pub(crate) async fn position_in_line(
     connection: &mut Connection,

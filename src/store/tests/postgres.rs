@@ -7,12 +7,15 @@ use crate::store::deployments::code;
 use crate::store::sql::Connection;
 use crate::store::testing::Server;
 
+/// A reference: its table, what it refers to, what happens on removal, and the pairs of columns.
+type Reference = (String, String, String, Vec<(String, String)>);
+
 /// A schema in words that are the same on both databases.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Schema {
     columns: BTreeSet<(String, String, String, i64)>,
     indexes: BTreeSet<(String, i64, Vec<String>)>,
-    references: BTreeSet<(String, String, String, Vec<(String, String)>)>,
+    references: BTreeSet<Reference>,
 }
 
 impl Schema {
