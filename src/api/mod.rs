@@ -13,6 +13,7 @@ mod deployments;
 mod document;
 mod error;
 mod identity;
+mod insides;
 pub(crate) mod limits;
 pub(crate) mod listen;
 mod module_sources;

@@ -3,6 +3,7 @@
 mod c12;
 mod c12_catalogue;
 mod c12_projects;
+mod c12_rules;
 mod c12_runners;
 mod checklist;
 mod coverage;
@@ -10,6 +11,7 @@ mod document;
 mod e20;
 pub(crate) mod http;
 mod inputs;
+mod paths;
 mod security;
 
 use self::document::Document;

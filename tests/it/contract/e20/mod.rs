@@ -1,5 +1,6 @@
 //! What clients were promised of graphs, placeholders, programs and deployments, asked for over HTTP.
 
+mod change;
 mod create;
 mod graph;
 mod life;
