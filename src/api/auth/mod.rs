@@ -1,6 +1,6 @@
 //! Who is asking, and whether they may: every request passes [`admit`] before its handler.
 //!
-//! What each route needs is one pure table, [`mod@need`]; what a token allows is read from the store with every request,
+//! What each route needs is one pure table, [`need()`]; what a token allows is read from the store with every request,
 //! so that what is revoked is over at once. Handlers get a [`Caller`] and narrow their lists by what it sees.
 //!
 //! Why a project of others answers 404 as if it were not there: its name says something already. Who is no member of
