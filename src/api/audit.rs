@@ -112,13 +112,14 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<AuditRow>>, Refusal> {
+    app.store.organization_get(&org).await?;
     rows(&app, &org, &params).await
 }
 
 /// Lists the audit log of requests below no organisation; only on the server's own host.
 #[utoipa::path(
     get,
-    path = "/audit-log",
+    path = "/server/audit-log",
     params(Paged),
     responses(
         (status = 200, body = Page<AuditRow>, description = "Rows by number"),

@@ -90,6 +90,19 @@ pub(crate) async fn bytes(request: Request) -> Result<(HeaderMap, Bytes), Refusa
     Ok((parts.headers, bytes))
 }
 
+/// Refuses a body of another content type; none at all counts as JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(|kind| kind.to_str().unwrap_or_default());
+    match kind {
+        Some(kind) if !(kind.is_empty() || kind.contains("json")) => {
+            Err(Refusal::media_type(kind, "application/json"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A JSON object sent as body. No body at all is an empty object.
 pub(crate) struct Body(pub(crate) Fields);
 
@@ -98,12 +111,7 @@ impl<S: Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
         let (headers, bytes) = bytes(request).await?;
-        if let Some(kind) = headers.get(header::CONTENT_TYPE) {
-            let kind = kind.to_str().unwrap_or_default();
-            if !(kind.is_empty() || kind.contains("json")) {
-                return Err(Refusal::media_type(kind, "application/json"));
-            }
-        }
+        is_json(&headers)?;
         if bytes.is_empty() {
             return Ok(Self(Fields::new("", Map::new())));
         }

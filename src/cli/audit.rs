@@ -172,7 +172,7 @@ fn read(path: &Path) -> anyhow::Result<(AuditHead, Vec<AuditRow>)> {
 async fn fetch(session: &Session, server_wide: bool) -> anyhow::Result<(String, Vec<AuditRow>)> {
     let client: &Client = session.client().await?;
     let (org, path) = if server_wide {
-        (String::new(), "/audit-log".to_owned())
+        (String::new(), "/server/audit-log".to_owned())
     } else {
         let org = client.org().to_owned();
         let path = format!("/orgs/{}/audit-log", kinds::segment(&org));

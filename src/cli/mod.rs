@@ -341,6 +341,11 @@ fn tell(Failure { error, advice }: &Failure) -> Exit {
     print::error(error);
     if let Some(advised) = error.downcast_ref::<Advised>() {
         print::suggestions(&advised.suggestions);
+    } else if let Some(client::CallError::Unreached(_)) = error.downcast_ref() {
+        print::suggestions(&[
+            "another server:  windlass config set-url URL".to_owned(),
+            "this machine:    windlass config set-url local".to_owned(),
+        ]);
     } else if let Some(advice) = advice {
         print::suggestions(std::slice::from_ref(advice));
     }

@@ -172,6 +172,16 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// The same for commits of this process, and those of others that are noticed for somebody else's sake; nobody
+    /// looks again and again for this one.
+    ///
+    /// Why: a server that has nothing to do asks its database nothing.
+    pub(crate) async fn changed_here(&mut self, max: Duration) {
+        let _ = tokio::time::timeout(max, self.count.changed()).await;
+    }
+}
+
 struct Waiter(Arc<Changes>);
 
 impl Waiter {

@@ -43,6 +43,7 @@ impl Need {
 pub(crate) const OPEN: &[(&str, &str)] = &[
     ("GET", "/alive"),
     ("GET", "/health"),
+    ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("POST", "/auth/device"),
     ("POST", "/auth/link"),
@@ -51,7 +52,13 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
 ];
 
 /// Lists of people and programs, which take the whole organisation to look at.
-const OF_PEOPLE: &[&str] = &["/members", "/memberships", "/service-users", "/trust-rules"];
+const OF_PEOPLE: &[&str] = &[
+    "/members",
+    "/memberships",
+    "/service-users",
+    "/trust-rules",
+    "/users",
+];
 
 /// What a route needs. Whatever is not named here is the platform team's: reading it takes any grant in the
 /// organisation, changing it the whole of it.

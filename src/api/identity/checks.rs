@@ -28,7 +28,8 @@ pub(crate) async fn check(
     caller: Caller,
     request: Request,
 ) -> Result<Json<PermissionAnswers>, Refusal> {
-    let (_, bytes) = body::bytes(request).await?;
+    let (headers, bytes) = body::bytes(request).await?;
+    body::is_json(&headers)?;
     let checks = read(serde_json::from_slice(&bytes).unwrap_or_default())?;
     let mut items = Vec::with_capacity(checks.len());
     for (level, permission_check) in checks {

@@ -133,9 +133,9 @@ fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// How long the worker waits before it looks again although nothing changed; also after another worker of this data
-/// directory held the lock.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long the worker waits before it looks again although nothing changed here: what another process of this data
+/// directory left, or the end of another worker, is found then.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Works for as long as the server serves: a worker ends when nothing is left, and begins again with the next change.
 async fn carry_on(
@@ -154,7 +154,7 @@ async fn carry_on(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = watch.changed(LOOK) => {}
+            () = watch.changed_here(LOOK) => {}
         }
     }
 }
