@@ -145,7 +145,6 @@ fn fuzz(target: &'static Target, more: &[String]) -> ExitCode {
         format!("-max_len={}", target.max_bytes),
         format!("-timeout={SLOWEST_SECS}"),
         format!("-rss_limit_mb={MOST_MEMORY_MIB}"),
-        "-use_value_profile=1".to_owned(),
         "-print_final_stats=1".to_owned(),
     ];
     arguments.extend_from_slice(more);

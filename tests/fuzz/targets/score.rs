@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::yaml::ascii;
 use super::{LIMITS, Target, assert_told, lines};
 use crate::manifest::{check_whole, edit};
 use crate::placeholder::{Part, Site, check_value, split};
@@ -15,6 +16,7 @@ pub(super) const TARGET: Target = Target {
     folders: &[("examples/score", ".yaml")],
     examples: || {
         vec![
+            b"\0a ${b} $c".to_vec(),
             b"apiVersion: score.dev/v1b1\nmetadata: {name: ab}\ncontainers:\n  ab:\n    image: .\n    args: [\"x ${y} z\"]\n    variables: {A: \"$${b} ${metadata.name}\"}\n".to_vec(),
         ]
     },
@@ -63,6 +65,27 @@ pub(super) const TARGET: Target = Target {
 };
 
 fn run(data: &[u8]) {
+    match data.split_first() {
+        Some((0, texts)) => file(&written(&String::from_utf8_lossy(texts))),
+        _ => file(data),
+    }
+}
+
+/// A Score file around one text, at the places where texts are treated differently.
+fn written(text: &str) -> Vec<u8> {
+    let document = json!({
+        "apiVersion": "score.dev/v1b1",
+        "metadata": {"name": "ab"},
+        "containers": {"ab": {
+            "image": ".",
+            "args": [text],
+            "files": {"/verbatim": {"content": text, "noExpand": true}},
+        }},
+    });
+    ascii(&document.to_string()).into_bytes()
+}
+
+fn file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(documents) = text::read_all("score.yaml", data, LIMITS) else {
         return;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Target, none};
+use super::{Script, Target, none};
 use crate::manifest::edit::Operation;
 use crate::runner::event::Event;
 use crate::runner::job::Job;
@@ -59,18 +59,152 @@ pub(super) const TARGET: Target = Target {
 };
 
 fn run(data: &[u8]) {
-    // A type's name, a space, and what may be one.
-    let Some(space) = data.iter().position(|byte| *byte == b' ') else {
-        return;
+    let mut script = Script(data);
+    let (name, given) = match data.first() {
+        Some(0) => {
+            script.byte();
+            changed(&mut script)
+        }
+        _ => {
+            let Some((name, given)) = read(data) else {
+                return;
+            };
+            (name, given)
+        }
     };
-    let (name, rest) = (&data[..space], &data[space + 1..]);
-    let Ok(given) = serde_json::from_slice::<Value>(rest) else {
-        return;
-    };
-    if let Some((_, check)) = TYPES.iter().find(|(known, _)| known.as_bytes() == name) {
+    if let Some((_, check)) = TYPES.iter().find(|(known, _)| *known == name) {
         check(&given);
     }
 }
+
+/// A type's name, a space, and what may be one.
+fn read(data: &[u8]) -> Option<(&str, Value)> {
+    let (name, json) = std::str::from_utf8(data).ok()?.split_once(' ')?;
+    Some((name, serde_json::from_str(json).ok()?))
+}
+
+/// An example to which the script does things that leave it JSON: most texts that are not like that are refused early.
+fn changed(script: &mut Script<'_>) -> (&'static str, Value) {
+    let example = EXAMPLES[usize::from(script.byte()) % EXAMPLES.len()];
+    let (name, mut value) = read(example.as_bytes()).expect("an example can be read");
+    while !script.is_over() {
+        let mut at = usize::from(script.byte());
+        let what = script.byte();
+        let with = VALUES[usize::from(script.byte()) % VALUES.len()];
+        let with: Value = serde_json::from_str(with).expect("JSON");
+        let key = KEYS[usize::from(script.byte()) % KEYS.len()];
+        if let Some(node) = nth(&mut value, &mut at) {
+            match (what % 4, node) {
+                (0, Value::Object(map)) => {
+                    map.shift_remove(key);
+                }
+                (1 | 2, Value::Object(map)) => {
+                    map.insert(key.to_owned(), with);
+                }
+                (1 | 2, Value::Array(list)) => list.push(with),
+                (_, node) => *node = with,
+            }
+        }
+    }
+    (name, value)
+}
+
+/// The value that is reached after so many others.
+fn nth<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
+    if *at == 0 {
+        return Some(value);
+    }
+    *at -= 1;
+    match value {
+        Value::Array(list) => list.iter_mut().find_map(|item| nth(item, at)),
+        Value::Object(map) => map.values_mut().find_map(|item| nth(item, at)),
+        _ => None,
+    }
+}
+
+/// What is put into examples.
+const VALUES: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "0",
+    "1",
+    "-1",
+    "0.5",
+    "18446744073709551615",
+    "4294967296",
+    "\"\"",
+    "\"x\"",
+    "[]",
+    "{}",
+    "[\"x\"]",
+    "{\"x\":\"y\"}",
+    "{\"from_env\":\"X\"}",
+    "{\"from_file\":\"/x\"}",
+    "{\"merge\":{}}",
+    "{\"recipient\":\"age1\"}",
+];
+
+/// Fields that matter to somebody.
+const KEYS: &[&str] = &[
+    "id",
+    "windlass",
+    "description",
+    "manifest",
+    "operations",
+    "shortcuts",
+    "skip_init",
+    "trust_mirror",
+    "one_process",
+    "read_outputs",
+    "use_memory",
+    "environment",
+    "mounts",
+    "cpus",
+    "memory_bytes",
+    "standby_secs",
+    "engine",
+    "image",
+    "log_recipients",
+    "output_recipients",
+    "age_file",
+    "strict",
+    "base",
+    "on_busy",
+    "details",
+    "diagnostics",
+    "metrics",
+    "progress",
+    "queue_position",
+    "attempt",
+    "run",
+    "unrecorded",
+    "in_flight",
+    "outcome",
+    "failure_class",
+    "kind",
+    "frame",
+    "header",
+    "resource",
+    "step",
+    "finished",
+    "prepared",
+    "refusals",
+    "x",
+];
+
+const EXAMPLES: &[&str] = &[
+    include_str!("../seeds/wire/deployment-create.json"),
+    include_str!("../seeds/wire/deployment.json"),
+    include_str!("../seeds/wire/docker.json"),
+    include_str!("../seeds/wire/error.json"),
+    include_str!("../seeds/wire/event-resource.json"),
+    include_str!("../seeds/wire/event.json"),
+    include_str!("../seeds/wire/module.json"),
+    include_str!("../seeds/wire/process.json"),
+    include_str!("../seeds/wire/run-record.json"),
+    include_str!("../seeds/wire/stream.json"),
+];
 
 /// Reads, writes and reads again.
 fn check<T: Serialize + DeserializeOwned>(given: &Value) {
