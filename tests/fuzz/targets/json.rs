@@ -66,7 +66,7 @@ fn run(data: &[u8]) {
     }
 }
 
-/// Equal but for the last digit of a float: the other reader does not promise it.
+/// Equal but for the last digit of a float: the other reader does not promise it. What it reads as an integer is one.
 fn assert_same(ours: &Value, theirs: &Value) {
     match (ours, theirs) {
         (Value::Array(a), Value::Array(b)) => {
@@ -79,7 +79,7 @@ fn assert_same(ours: &Value, theirs: &Value) {
                 .zip(b.values())
                 .for_each(|(a, b)| assert_same(a, b));
         }
-        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
+        (Value::Number(a), Value::Number(b)) if b.is_f64() => {
             let (a, b) = (
                 a.as_f64().unwrap_or(f64::NAN),
                 b.as_f64().unwrap_or(f64::NAN),
