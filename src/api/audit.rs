@@ -112,8 +112,8 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<AuditRow>>, Refusal> {
-    app.store.organization_get(&org).await?;
-    rows(&app, &org, &params).await
+    let known = app.store.organization_get(&org).await?;
+    rows(&app, &known.id, &params).await
 }
 
 /// Lists the audit log of requests below no organisation; only on the server's own host.

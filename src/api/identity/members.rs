@@ -183,9 +183,10 @@ pub(crate) async fn of_user(
     Path(user): Path<String>,
     params: Params,
 ) -> Result<Json<Page<UserMembership>>, Refusal> {
+    let paging = params.paging()?;
     is_self(&caller, &user)?;
     let of = Of::Person(&user, params.one("orgId"));
-    let listed = app.store.membership_list(of, &params.paging()?).await;
+    let listed = app.store.membership_list(of, &paging).await;
     let listed = listed.map_err(|error| Refusal::internal(&error))?;
     let mut items = Vec::with_capacity(listed.items.len());
     for membership in listed.items {

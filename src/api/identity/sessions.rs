@@ -190,8 +190,9 @@ pub(crate) async fn list(
     Path(user): Path<String>,
     params: Params,
 ) -> Result<Json<Page<SessionToken>>, Refusal> {
+    let paging = params.paging()?;
     is_self(&caller, &user)?;
-    let listed = app.store.session_list(&user, &params.paging()?).await;
+    let listed = app.store.session_list(&user, &paging).await;
     let listed = listed.map_err(|error| Refusal::internal(&error))?;
     Ok(page(listed, |session: Session| SessionToken {
         hash: session.hash,

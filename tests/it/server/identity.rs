@@ -116,7 +116,7 @@ fn ids(reply: &Reply, field: &str) -> Vec<String> {
 }
 
 #[test]
-fn iam_roles_list_seeds_exactly_three() {
+fn c12_iam_01_roles_list_has_exactly_three() {
     let team = Team::new();
     let path = format!("/orgs/{ORG}/roles");
     let listed = team.admin.get(&path).ok();
@@ -156,7 +156,7 @@ fn iam_roles_list_seeds_exactly_three() {
 }
 
 #[test]
-fn iam_service_users_are_created_listed_regenerated_and_deleted() {
+fn c12_iam_02_service_users_are_created_listed_regenerated_and_deleted() {
     let team = Team::new();
     let (person, admin) = team.person("Ann", "Admin", "");
     let path = format!("/orgs/{ORG}/service-users");
@@ -190,13 +190,6 @@ fn iam_service_users_are_created_listed_regenerated_and_deleted() {
     program
         .post(&path, &json!({"display_name": "more", "expiry_in_days": 1}))
         .is(400, "service users may not create service users");
-    let used = admin.get(&path).ok();
-    let used = used["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .find(|user| user["id"] == id.as_str())
-        .cloned();
     crate::support::wait_until("the last use is shown", || {
         let listed = admin.get(&path).ok();
         listed["items"]
@@ -205,7 +198,6 @@ fn iam_service_users_are_created_listed_regenerated_and_deleted() {
             .iter()
             .any(|user| user["id"] == id.as_str() && user["windlass"]["last_used_at"].is_string())
     });
-    drop(used);
 
     let renewed = admin
         .post(
@@ -262,7 +254,7 @@ fn iam_service_users_are_created_listed_regenerated_and_deleted() {
 }
 
 #[test]
-fn iam_scoped_roles_allow_their_project_and_replacing_them_takes_the_old_rights_away() {
+fn c12_iam_03_scoped_roles_allow_their_project_and_replacing_them_takes_the_old_rights_away() {
     let team = Team::new();
     let (_, ann) = team.person("Ann", "Admin", "");
     let [(shop, _), _] = team.projects();
@@ -307,16 +299,29 @@ fn iam_scoped_roles_allow_their_project_and_replacing_them_takes_the_old_rights_
 }
 
 #[test]
-fn environments_viewer_creating_an_env_gets_403_and_a_project_admin_may() {
+fn c12_envs_04_a_viewer_makes_none() {
+    let team = Team::new();
+    let [(shop, _), _] = team.projects();
+    let (_, ann) = team.person("Ann", "Viewer", "");
+    let path = format!("/orgs/{ORG}/projects/shop/envs");
+    let refused = ann.post(&path, &json!({"id": "two", "env_type_id": "dev"}));
+    refused.is(403, "Forbidden");
+    let needed = format!("\"permission\":\"manage\",\"resource\":\"project:{shop}\"");
+    assert!(refused.text.contains(&needed), "{refused:?}");
+    ann.get(&format!("{path}/nope"))
+        .is(404, "environment not found");
+    ann.get(&format!("/orgs/{ORG}/projects/nope/envs"))
+        .is(404, "not found");
+}
+
+#[test]
+fn c12_envs_05_an_administrator_of_the_project_makes_one() {
     let team = Team::new();
     let [(shop, _), _] = team.projects();
     let (id, ann) = team.person("Ann", "Viewer", "");
     let path = format!("/orgs/{ORG}/projects/shop/envs");
     let env = json!({"id": "two", "env_type_id": "dev"});
-    let refused = ann.post(&path, &env);
-    refused.is(403, "Forbidden");
-    let needed = format!("\"permission\":\"manage\",\"resource\":\"project:{shop}\"");
-    assert!(refused.text.contains(&needed), "{refused:?}");
+    ann.post(&path, &env).is(403, "Forbidden");
     let memberships = json!({"memberships": [
         {"subject_type": "role", "subject": team.role("Viewer")},
         {"subject_type": "role", "subject": team.role("Admin"), "scope": format!("project:{shop}")},
@@ -338,12 +343,11 @@ fn environments_viewer_creating_an_env_gets_403_and_a_project_admin_may() {
 fn whoever_is_in_one_project_sees_nothing_of_another() {
     let team = Team::new();
     let [(shop, shop_env), (_, bank_env)] = team.projects();
-    let provider = json!({"id": "main", "provider_type": "null", "source": "hashicorp/null", "version_constraint": ">= 3", "configuration": {"secret": "hidden"}});
     let made = team.admin.post(&format!("/orgs/{ORG}/module-providers"), &json!({
         "id": "main", "provider_type": "aws", "source": "hashicorp/aws", "version_constraint": "~> 5.0",
         "configuration": {"region": "eu-west-1"},
     }));
-    assert_eq!(made.status, 201, "{made:?} {provider}");
+    assert_eq!(made.status, 201, "{made:?}");
     for (role, level) in [("Viewer", 0), ("Deployer", 1), ("Admin", 2)] {
         let (_, ann) = team.person(role, role, &format!("project:{shop}"));
         let at = |path: &str| format!("/orgs/{ORG}{path}");
@@ -408,7 +412,7 @@ fn whoever_is_in_one_project_sees_nothing_of_another() {
 }
 
 #[test]
-fn authorization_unknown_subjects_get_403_and_probes_need_no_token() {
+fn c12_authorization_01_unknown_subjects_get_403() {
     let team = Team::new();
     let (_, ann) = team.person("Ann", "Admin", "");
     let (_, program) = team.program(&ann, "ci", &json!([{"id": team.role("Viewer")}]));
@@ -416,16 +420,67 @@ fn authorization_unknown_subjects_get_403_and_probes_need_no_token() {
         caller.get("/orgs/default/projects").is(403, "Forbidden");
     }
     let nobody = Caller::nobody(team.url());
-    for path in ["/alive", "/health"] {
-        assert_eq!(nobody.get(path).status, 200, "{path}");
-    }
     let refused = nobody.get(&format!("/orgs/{ORG}/projects"));
     refused.is(401, "a token is needed");
     assert!(refused.header("www-authenticate").is_some());
 }
 
 #[test]
-fn organizations_a_person_makes_one_and_a_service_user_none() {
+fn c12_authorization_02_probes_need_no_token() {
+    let team = Team::new();
+    let nobody = Caller::nobody(team.url());
+    for path in ["/alive", "/health"] {
+        assert_eq!(nobody.get(path).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn c12_organizations_01_one_that_is_not_there_is_not_read() {
+    let team = Team::new();
+    team.admin.get("/orgs/nowhere").is(403, "Forbidden");
+    let local = Place::without_engine();
+    local.refused(["get", "projects", "--org", "nowhere"]);
+}
+
+#[test]
+fn c12_organizations_02_two_of_them_differ() {
+    let team = Team::new();
+    let (id, ann) = team.person("Ann", "Viewer", "");
+    let first = team.admin.get(&format!("/orgs/{ORG}")).ok();
+    assert_eq!(first["created_by"], "ffffffff-ffff-ffff-ffff-ffffffffffff");
+    assert_eq!(first["plan"], "custom");
+    let memberships = team
+        .admin
+        .get(&format!("/orgs/{ORG}/memberships?userId={id}"))
+        .ok();
+    let membership = text(&memberships["items"][0]["id"]);
+    let (_, _boss) = team.person("Boss", "Admin", "");
+    let path = format!("/orgs/{ORG}/memberships/{membership}");
+    assert_eq!(team.admin.delete(&path).status, 204);
+    let second = ann.post("/orgs", &json!({})).ok();
+    assert_ne!(first["id"], second["id"]);
+    assert_ne!(first["uuid"], second["uuid"]);
+    assert!(first["created_at"].as_str() < second["created_at"].as_str());
+}
+
+#[test]
+fn c12_organizations_03_one_that_was_made_can_be_read() {
+    let team = Team::new();
+    let read = team.admin.get(&format!("/orgs/{ORG}")).ok();
+    assert_eq!(read["id"], ORG);
+    assert_eq!(read["status"], "active");
+}
+
+#[test]
+fn c12_organizations_06_internal_paths_are_not_there() {
+    let team = Team::new();
+    for path in ["/internal/orgs", "/admin/orgs", "/internal/orgs/acme"] {
+        team.admin.get(path).is(404, "Not Found");
+    }
+}
+
+#[test]
+fn c12_organizations_07_a_person_makes_one_and_is_its_only_member() {
     let team = Team::new();
     let (boss_id, boss) = team.person("Boss", "Admin", "");
     let (id, ann) = team.person("Ann", "Viewer", "");
@@ -478,7 +533,22 @@ fn organizations_a_person_makes_one_and_a_service_user_none() {
 }
 
 #[test]
-fn iam_a_bad_page_cursor_is_400() {
+fn c12_organizations_08_and_no_second_one() {
+    let team = Team::new();
+    let (id, ann) = team.person("Ann", "Viewer", "");
+    let said = format!("user {id} is already a member of organizations [{ORG}]");
+    ann.post("/orgs", &json!({})).is(409, &said);
+}
+
+#[test]
+fn c12_organizations_09_a_service_user_makes_none() {
+    let team = Team::new();
+    let said = "service users are not allowed to create organizations";
+    team.admin.post("/orgs", &json!({})).is(403, said);
+}
+
+#[test]
+fn c12_iam_05_a_bad_page_cursor_is_400() {
     let team = Team::new();
     team.projects();
     for path in [

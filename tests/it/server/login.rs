@@ -78,7 +78,7 @@ fn whoever_is_in_no_organisation_any_more_is_forgotten() {
 }
 
 #[test]
-fn iam_device_login_goes_from_a_code_to_a_token_once() {
+fn c12_iam_04_device_login_goes_from_a_code_to_a_token_once() {
     let team = Team::new();
     let nobody = Caller::nobody(team.url()).and("user-agent", "octl/1.0.1");
     let (_, ann) = team.person("Ann", "Admin", "");
