@@ -7,21 +7,21 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, MatchedPath, Path, Request, State};
-use axum::http::{Extensions, HeaderName, HeaderValue, Method};
+use axum::RequestExt as _;
+use axum::extract::{ConnectInfo, MatchedPath, Path, RawPathParams, Request, State};
+use axum::http::{Extensions, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::App;
 use super::auth::{Caller, Identification};
 use super::error::Refusal;
+use super::observe::RequestId;
 use super::query::{Paged, Params, page};
 use crate::model::access::Level;
 use crate::store::audit::{Draft, Outcome, Pending, carried};
 use crate::wire::Page;
 use crate::wire::audit::AuditRow;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Requests that are POST in the contract and only look.
 const LOOKS: &[&str] = &[
@@ -30,7 +30,7 @@ const LOOKS: &[&str] = &[
 ];
 
 /// Sees to it that the request has its row.
-pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let pattern = request
         .extensions()
         .get::<MatchedPath>()
@@ -41,9 +41,11 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
     {
         return next.run(request).await;
     }
-    let request_id = request_id(&request);
+    // The same as in the log and in the answer.
+    let request_id = request.extensions().get::<RequestId>();
+    let request_id = request_id.map_or_else(String::new, |id| id.0.clone());
     let draft = Draft {
-        organization: organization(&pattern, request.uri().path()),
+        organization: organization(&mut request).await,
         actor_kind: "nobody".to_owned(),
         method: request.method().to_string(),
         route: pattern,
@@ -53,15 +55,12 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
         ..Draft::default()
     };
     let pending = Pending::new(draft);
-    let mut response = carried(pending.clone(), next.run(request)).await;
+    let response = carried(pending.clone(), next.run(request)).await;
     if let Some(draft) = pending.take() {
         let outcome = Outcome::of_status(response.status().as_u16());
         if let Err(error) = app.store.audit_append(&draft, outcome).await {
             tracing::error!(%error, request_id, "a request changed nothing and has no row in the audit log");
         }
-    }
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().entry(REQUEST_ID).or_insert(value);
     }
     response
 }
@@ -70,25 +69,15 @@ fn may_change(method: &Method, pattern: &str) -> bool {
     ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !LOOKS.contains(&pattern)
 }
 
-/// The id that the client or a proxy gave the request, if it is one, else a new one.
-fn request_id(request: &Request) -> String {
-    let is_plain = |text: &&str| {
-        (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let given = request.headers().get(REQUEST_ID);
-    let given = given.and_then(|value| value.to_str().ok()).filter(is_plain);
-    given.map_or_else(crate::store::clock::new_id, str::to_owned)
-}
-
-/// The organisation of a path below one.
-fn organization(pattern: &str, path: &str) -> String {
-    if !pattern.starts_with("/orgs/{org}") {
-        return String::new();
-    }
-    path.split('/').nth(2).unwrap_or_default().to_owned()
+/// The organisation of the path, as handlers read it: however it is written there.
+async fn organization(request: &mut Request) -> String {
+    let parameters = request.extract_parts::<RawPathParams>().await;
+    let found = parameters.ok().and_then(|parameters| {
+        let mut all = parameters.iter();
+        let (_, org) = all.find(|(name, _)| *name == "org")?;
+        Some(org.to_owned())
+    });
+    found.unwrap_or_default()
 }
 
 /// From where a request came.
@@ -160,10 +149,5 @@ mod tests {
         ] {
             assert_eq!(may_change(&method, pattern), expected, "{method} {pattern}");
         }
-        assert_eq!(
-            organization("/orgs/{org}/projects", "/orgs/a/projects"),
-            "a"
-        );
-        assert_eq!(organization("/auth/device", "/auth/device"), "");
     }
 }

@@ -20,8 +20,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
 const LONGEST_ID: usize = 64;
 
+/// The id of a request, for whoever handles it.
+#[derive(Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// Wraps every request.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -29,6 +33,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         .to_owned();
     let method = known(request.method());
     let id = given_id(&request).unwrap_or_else(clock::new_id);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),

@@ -21,7 +21,8 @@ fn every_request_that_may_change_something_leaves_one_row() {
     let (ann_id, ann) = team.person("Ann", "Viewer", "");
     let before = rows(&team.admin).len();
     let projects = format!("/orgs/{ORG}/projects");
-    team.admin.post(&projects, &json!({"id": "shop"})).ok();
+    let made = team.admin.post(&projects, &json!({"id": "shop"}));
+    made.ok();
     team.admin
         .post(&projects, &json!({"id": "shop"}))
         .is(409, "exists");
@@ -56,6 +57,11 @@ fn every_request_that_may_change_something_leaves_one_row() {
             ("nobody", "denied", Some(401)),
         ]
     );
+    let id = made.header("x-request-id").expect("the answer has an id");
+    assert_eq!(
+        new[0]["request_id"], id,
+        "the answer and the row have one id"
+    );
     let denied = &new[3];
     assert_eq!(denied["actor"], ann_id.as_str());
     assert_eq!(denied["actor_name"], "Ann");
@@ -67,6 +73,13 @@ fn every_request_that_may_change_something_leaves_one_row() {
     assert_eq!(denied["number"], before + 4);
     ann.get(&format!("/orgs/{ORG}/audit-log"))
         .is(403, "Forbidden");
+
+    // However the organisation is written in the path, the row is in its log.
+    let before = rows(&team.admin).len();
+    team.admin
+        .post("/orgs/%61cme/projects", &json!({"id": "hidden"}))
+        .ok();
+    assert_eq!(rows(&team.admin).len(), before + 1);
 
     // Neither a body nor a secret is in it.
     let made = team
