@@ -114,7 +114,9 @@ impl Refusal {
         tracing::error!(%error, "the data directory cannot be used");
         let status = match trouble {
             Trouble::Full => StatusCode::INSUFFICIENT_STORAGE,
-            Trouble::ReadOnly | Trouble::Denied | Trouble::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Trouble::ReadOnly | Trouble::Denied | Trouble::Busy | Trouble::Away => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
         Self {
             code: Some(trouble.code()),

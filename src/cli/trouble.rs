@@ -54,6 +54,7 @@ pub(crate) fn advice(error: &anyhow::Error, settings: &Settings) -> Option<Strin
             owner(&settings.data_dir),
             user(rustix::process::geteuid().as_raw())
         ),
+        Trouble::Away => "Look whether the database server runs and is reached from here (`database_url`); when it is back, run the command again".to_owned(),
         Trouble::Busy => format!(
             "Look who holds it with `fuser {}`: a backup or a database shell; when it is done, run the command again",
             settings.data_dir.join("windlass.db").display()

@@ -17,10 +17,18 @@ pub(crate) enum Trouble {
     Denied,
     /// Another process keeps the database locked.
     Busy,
+    /// The database server does not answer.
+    Away,
 }
 
 impl Trouble {
-    const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::Denied, Self::Busy];
+    const ALL: [Self; 5] = [
+        Self::Full,
+        Self::ReadOnly,
+        Self::Denied,
+        Self::Busy,
+        Self::Away,
+    ];
 
     /// Of an error of a file.
     pub(crate) fn of_file(error: &io::Error) -> Option<Self> {
@@ -39,6 +47,8 @@ impl Trouble {
         match error {
             StoreError::File { source, .. } => Self::of_file(source),
             StoreError::Database(error) => Self::of_database(error),
+            StoreError::Busy(_) => Some(Self::Busy),
+            StoreError::NoAnswer(_) => Some(Self::Away),
             _ => None,
         }
     }
@@ -67,6 +77,7 @@ impl Trouble {
             Self::ReadOnly => "read_only",
             Self::Denied => "permission_denied",
             Self::Busy => "database_locked",
+            Self::Away => "database_away",
         }
     }
 
@@ -84,6 +95,7 @@ impl Trouble {
             Self::ReadOnly => "the data directory cannot be written to",
             Self::Denied => "this user may not use the data directory",
             Self::Busy => "another process has kept the database locked for more than 10 s",
+            Self::Away => "the same request may succeed when it is back",
         }
     }
 }

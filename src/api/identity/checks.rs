@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header;
 use serde_json::Value;
 
 use crate::api::App;
