@@ -60,7 +60,12 @@ impl Trouble {
         let sql::Error::Database(error) = error else {
             return None;
         };
-        let code: i32 = error.code()?.parse().ok()?;
+        let code = error.code()?;
+        // PostgreSQL's codes have five letters, SQLite's numbers at most four.
+        if code.len() == 5 {
+            return (code == "53100").then_some(Self::Full);
+        }
+        let code: i32 = code.parse().ok()?;
         match (code, code & 0xff) {
             (SHARED_MEMORY_SIZE | WRITE, _) | (_, 13) => Some(Self::Full),
             (_, 8) => Some(Self::ReadOnly),
