@@ -126,8 +126,7 @@ pub(crate) async fn list_of_server(
 }
 
 async fn rows(app: &App, org: &str, params: &Params) -> Result<Json<Page<AuditRow>>, Refusal> {
-    let listed = app.store.audit_list(org, &params.paging()?).await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let listed = app.store.audit_list(org, &params.paging()?).await?;
     Ok(page(listed, |row| row))
 }
 

@@ -106,24 +106,6 @@ impl Refusal {
         )
     }
 
-    /// 500, or what the surroundings deny: 507 for a full disk, else 503.
-    fn store(error: &StoreError) -> Self {
-        let Some(trouble) = Trouble::of(error) else {
-            return Self::internal(error);
-        };
-        tracing::error!(%error, "the data directory cannot be used");
-        let status = match trouble {
-            Trouble::Full => StatusCode::INSUFFICIENT_STORAGE,
-            Trouble::ReadOnly | Trouble::Denied | Trouble::Busy | Trouble::Away => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        };
-        Self {
-            code: Some(trouble.code()),
-            ..Self::new(status, format!("{error}: {}", trouble.in_words()))
-        }
-    }
-
     /// 500. The causes go to the log and nowhere else.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         let mut causes = error.to_string();
@@ -203,7 +185,27 @@ impl From<ObjectError> for Refusal {
             ObjectError::Invalid { pointer, message } => {
                 Self::found(vec![Problem::invalid(pointer, message)])
             }
-            ObjectError::Store(error) => Self::store(&error),
+            ObjectError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    /// 500, or what the surroundings deny: 507 for a full disk, else 503.
+    fn from(error: StoreError) -> Self {
+        let Some(trouble) = Trouble::of(&error) else {
+            return Self::internal(&error);
+        };
+        tracing::error!(%error, "the data directory cannot be used");
+        let status = match trouble {
+            Trouble::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Trouble::ReadOnly | Trouble::Denied | Trouble::Busy | Trouble::Away => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        Self {
+            code: Some(trouble.code()),
+            ..Self::new(status, format!("{error}: {}", trouble.in_words()))
         }
     }
 }
@@ -223,7 +225,7 @@ impl From<deploy::Error> for Refusal {
             deploy::Error::Conflict(message) => Self::conflict(message),
             deploy::Error::MissingProviders(providers) => Self::missing_providers(providers),
             deploy::Error::NotYet => Self::not_yet(error.to_string()),
-            deploy::Error::Store(error) => Self::store(&error),
+            deploy::Error::Store(error) => error.into(),
             deploy::Error::Internal(_) => Self::internal(&error),
         }
     }

@@ -104,11 +104,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Refusal>
     let Some(recorder) = &app.metrics else {
         return Err(Refusal::missing("Not Found"));
     };
-    let (queued, running) = app
-        .service
-        .load()
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+    let (queued, running) = app.service.load().await?;
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of deployments are small"

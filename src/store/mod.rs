@@ -166,10 +166,12 @@ impl StoreError {
 /// Every query of this room fails for the same few reasons, and the operation around it says what was being done.
 impl From<sql::Error> for StoreError {
     fn from(error: sql::Error) -> Self {
-        match sql::Trouble::of(&error) {
-            sql::Trouble::Away => Self::NoAnswer(error),
-            sql::Trouble::Busy => Self::Busy(error),
-            sql::Trouble::Other => Self::Database(error),
+        match Trouble::of_database(&error) {
+            Some(Trouble::Away) => Self::NoAnswer(error),
+            Some(Trouble::Busy) => Self::Busy(error),
+            Some(Trouble::Full | Trouble::ReadOnly | Trouble::Denied) | None => {
+                Self::Database(error)
+            }
         }
     }
 }

@@ -53,17 +53,30 @@ impl Trouble {
         }
     }
 
-    /// SQLite's codes: the low byte is the kind, the rest says more.
-    fn of_database(error: &sql::Error) -> Option<Self> {
+    /// Of what a driver says. PostgreSQL's codes have five letters; of SQLite's numbers the low byte is the kind, and the
+    /// rest says more.
+    pub(super) fn of_database(error: &sql::Error) -> Option<Self> {
         const SHARED_MEMORY_SIZE: i32 = 10 | (19 << 8);
         const WRITE: i32 = 10 | (3 << 8);
-        let sql::Error::Database(error) = error else {
-            return None;
+        let error = match error {
+            sql::Error::Database(error) => error,
+            sql::Error::Io(_)
+            | sql::Error::PoolTimedOut
+            | sql::Error::PoolClosed
+            | sql::Error::WorkerCrashed => return Some(Self::Away),
+            _ => return None,
         };
         let code = error.code()?;
-        // PostgreSQL's codes have five letters, SQLite's numbers at most four.
         if code.len() == 5 {
-            return (code == "53100").then_some(Self::Full);
+            return match &*code {
+                // Shutting down, starting, no more connections, thrown out while idle in a transaction.
+                "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Some(Self::Away),
+                code if code.starts_with("08") => Some(Self::Away),
+                // Lock timeout, statement timeout, deadlock, serialization failure.
+                "55P03" | "57014" | "40P01" | "40001" => Some(Self::Busy),
+                "53100" => Some(Self::Full),
+                _ => None,
+            };
         }
         let code: i32 = code.parse().ok()?;
         match (code, code & 0xff) {

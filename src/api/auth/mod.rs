@@ -25,6 +25,7 @@ use crate::model::access::{Access, Level};
 use crate::store::audit;
 use crate::store::identity::tokens::{self, Secret};
 use crate::store::identity::{Identity, Kind, grants::Seen};
+use crate::store::objects::ObjectError;
 use crate::wire::deployments::{Base, DeploymentCreate};
 
 /// The user of local mode: shaped like a `UUIDv7` whose kind nibble says "a person".
@@ -127,7 +128,7 @@ impl Caller {
             .await;
         // v1 answers 409 here, never 404.
         let missing = || Refusal::conflict("environment not found");
-        let found = found.map_err(|_| missing())?;
+        let found = found.map_err(|error| absent(error, missing))?;
         asks.seen_environment(Level::Write, &found.project_uuid, &found.uuid, missing)?;
         match body.windlass.as_ref().map(|extras| &extras.base) {
             Some(Base::Deployment(id)) => asks.deployment(Level::Read, id).await,
@@ -231,11 +232,7 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
             format!("organization:{org}"),
         ));
     }
-    caller.seen = app
-        .store
-        .seen(&org, &caller.access.visible())
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+    caller.seen = app.store.seen(&org, &caller.access.visible()).await?;
     let asked = Asked {
         app,
         org: &org,
@@ -281,17 +278,12 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal>
             "a browser's session changes nothing on behalf of another site",
         ));
     }
-    app.store
-        .identity_of(
-            &secret,
-            &[
-                tokens::Kind::Session,
-                tokens::Kind::Service,
-                tokens::Kind::Workload,
-            ],
-        )
-        .await
-        .map_err(|error| Refusal::internal(&error))
+    let kinds = [
+        tokens::Kind::Session,
+        tokens::Kind::Service,
+        tokens::Kind::Workload,
+    ];
+    Ok(app.store.identity_of(&secret, &kinds).await?)
 }
 
 /// The token of the request, from its cookie or its header.
@@ -347,6 +339,14 @@ fn says_nobody(headers: &HeaderMap) -> bool {
         || headers.get(header::AUTHORIZATION).is_none()
 }
 
+/// What is not there, answered as `missing` says; anything else went wrong and is no absence.
+fn absent(error: ObjectError, missing: impl Fn() -> Refusal) -> Refusal {
+    match error {
+        ObjectError::Missing(_) => missing(),
+        other => other.into(),
+    }
+}
+
 /// A request about something in an organisation.
 struct Asked<'a> {
     app: &'a App,
@@ -374,7 +374,7 @@ impl Asked<'_> {
             })
         };
         let project = self.app.store.project_get(self.org, id).await;
-        let project = project.map_err(|_| missing())?;
+        let project = project.map_err(|error| absent(error, missing))?;
         if let Some(seen) = self.caller.seen()
             && !seen.projects.contains(&project.uuid)
         {
@@ -395,7 +395,7 @@ impl Asked<'_> {
         }
         let missing = || Refusal::missing("environment not found");
         let found = self.app.store.environment_get(self.org, project, id).await;
-        let found = found.map_err(|_| missing())?;
+        let found = found.map_err(|error| absent(error, missing))?;
         self.seen_environment(level, &found.project_uuid, &found.uuid, missing)
     }
 
@@ -404,12 +404,7 @@ impl Asked<'_> {
             return Ok(());
         }
         let missing = || Refusal::missing(format!("deployment '{id}' not found"));
-        let found = self
-            .app
-            .service
-            .place_of(self.org, id)
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
+        let found = self.app.service.place_of(self.org, id).await?;
         let (project, environment) = found.ok_or_else(missing)?;
         self.seen_environment(level, &project, &environment, missing)
     }

@@ -109,8 +109,7 @@ async fn is_allowed(
     let Ok(scope) = Scope::parse(resource) else {
         return Ok(false);
     };
-    let place = app.store.place_of(&scope).await;
-    let Some((org, project)) = place.map_err(|error| Refusal::internal(&error))? else {
+    let Some((org, project)) = app.store.place_of(&scope).await? else {
         return Ok(false);
     };
     let Some(access) = everywhere.get(&org) else {

@@ -53,8 +53,7 @@ pub(crate) async fn create(
     let made = app
         .store
         .device_create(&polling, &agent, address.as_deref())
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+        .await?;
     let Some((login, code)) = made else {
         return Err(Refusal::too_many("too many programs wait to be let in", 60));
     };
@@ -87,8 +86,7 @@ pub(crate) async fn get(
     if !caller.is_local_admin() {
         look_up(&caller.user)?;
     }
-    let found = app.store.device_by_code(&code).await;
-    let found: Option<Stored> = found.map_err(|error| Refusal::internal(&error))?;
+    let found: Option<Stored> = app.store.device_by_code(&code).await?;
     let login = found.ok_or_else(|| Refusal::missing("device login not found"))?;
     Ok(Json(DeviceLogin {
         id: login.id,
@@ -123,8 +121,7 @@ pub(crate) async fn poll(
         provider: "device",
         client_ip: address.as_deref(),
     };
-    let polled = app.store.device_poll(&id, &polling, &new).await;
-    match polled.map_err(|error| Refusal::internal(&error))? {
+    match app.store.device_poll(&id, &polling, &new).await? {
         Polled::Unknown => Err(Refusal::missing("device login not found")),
         Polled::NotYours => Err(Refusal::bad("the polling token is wrong")),
         Polled::Rejected => Err(Refusal::bad("the device login was rejected")),

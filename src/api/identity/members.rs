@@ -14,6 +14,7 @@ use crate::api::query::{Paged, Params, page};
 use crate::model::access::Role;
 use crate::store::clock::stamp;
 use crate::store::identity::memberships::{Membership, Of};
+use crate::store::objects::Listed;
 use crate::wire::identity::{OrgMembership, UserMembership};
 use crate::wire::identity_requests::UserMemberships;
 use crate::wire::{ErrorBody, Page};
@@ -63,10 +64,7 @@ pub(crate) async fn list(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<OrgMembership>>, Refusal> {
-    let roles = Roles::of(&app, &org).await?;
-    let of = Of::Organization(&org, params.one("userId"));
-    let listed = app.store.membership_list(of, &params.paging()?).await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let (roles, listed) = of_organization(&app, &org, &params).await?;
     Ok(page(listed, |it| seen_by_organization(&roles, it)))
 }
 
@@ -85,14 +83,22 @@ pub(crate) async fn members(
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<OrgMembership>>, Refusal> {
-    let roles = Roles::of(&app, &org).await?;
-    let of = Of::Organization(&org, params.one("userId"));
-    let listed = app.store.membership_list(of, &params.paging()?).await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let (roles, listed) = of_organization(&app, &org, &params).await?;
     Ok(page(listed, |it| OrgMembership {
         identity_providers: Some(Vec::new()),
         ..seen_by_organization(&roles, it)
     }))
+}
+
+async fn of_organization(
+    app: &App,
+    org: &str,
+    params: &Params,
+) -> Result<(Roles, Listed<Membership>), Refusal> {
+    let roles = Roles::of(app, org).await?;
+    let of = Of::Organization(org, params.one("userId"));
+    let listed = app.store.membership_list(of, &params.paging()?).await?;
+    Ok((roles, listed))
 }
 
 /// Replaces what a person may do in an organisation.
@@ -186,14 +192,13 @@ pub(crate) async fn of_user(
     let paging = params.paging()?;
     is_self(&caller, &user)?;
     let of = Of::Person(&user, params.one("orgId"));
-    let listed = app.store.membership_list(of, &paging).await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let listed = app.store.membership_list(of, &paging).await?;
     let mut items = Vec::with_capacity(listed.items.len());
     for membership in listed.items {
         let roles = Roles::of(&app, &membership.org).await?;
         items.push(seen_by_person(&roles, membership));
     }
-    let listed = crate::store::objects::Listed {
+    let listed = Listed {
         items,
         next: listed.next,
     };

@@ -172,8 +172,7 @@ async fn users(
     let paging = params.paging()?;
     let after = paging.after.and_then(|key| key.into_iter().next());
     let roles = Roles::of(app, org).await?;
-    let all = app.store.users_of(org, project_uuid, env_uuid).await;
-    let all = all.map_err(|error| Refusal::internal(&error))?;
+    let all = app.store.users_of(org, project_uuid, env_uuid).await?;
     let mut items: Vec<UserWithRole> = all
         .into_iter()
         .filter(|(_, kind, _)| wanted.is_none_or(|wanted| wanted == *kind))

@@ -59,12 +59,11 @@ pub(crate) async fn current_user(
             format!("user:{}", caller.user),
         ));
     }
-    let internal = |error| Refusal::internal(&error);
-    let person = app.store.person_get(&caller.user).await.map_err(internal)?;
+    let person = app.store.person_get(&caller.user).await?;
     let (user, organizations) = match person {
         Some(person) => {
-            let member = app.store.organizations_of(&person.id).await;
-            (shown(person), member.map_err(internal)?)
+            let member = app.store.organizations_of(&person.id).await?;
+            (shown(person), member)
         }
         // Who needs no token is nobody that is stored.
         None => {
@@ -121,14 +120,12 @@ pub(crate) async fn redeem_link(
         provider: "link",
         client_ip: address.as_deref(),
     };
-    let internal = |error| Refusal::internal(&error);
-    let user = app.store.link_redeem(&Secret::sent(&link), &new).await;
-    let Some(user) = user.map_err(internal)? else {
+    let Some(user) = app.store.link_redeem(&Secret::sent(&link), &new).await? else {
         return Err(Refusal::unauthorized(
             "this link was used already, or is over, or another took its place. Ask an administrator for a new one",
         ));
     };
-    let person = app.store.person_get(&user).await.map_err(internal)?;
+    let person = app.store.person_get(&user).await?;
     let person = person.ok_or_else(|| Refusal::missing("user not found"))?;
     Ok(logged_in(&app, person, &new))
 }
@@ -168,8 +165,7 @@ pub(crate) async fn logout(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if let Some(secret) = auth::token(&headers) {
-        let ended = app.store.session_end(&secret).await;
-        ended.map_err(|error| Refusal::internal(&error))?;
+        app.store.session_end(&secret).await?;
     }
     let gone = cookie(&app, "", 0);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
@@ -192,8 +188,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<SessionToken>>, Refusal> {
     let paging = params.paging()?;
     is_self(&caller, &user)?;
-    let listed = app.store.session_list(&user, &paging).await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+    let listed = app.store.session_list(&user, &paging).await?;
     Ok(page(listed, |session: Session| SessionToken {
         hash: session.hash,
         created_at: stamp(session.created_us),

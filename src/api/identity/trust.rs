@@ -65,8 +65,7 @@ pub(crate) async fn list(
     let listed = app
         .store
         .trust_rule_list(&org, None, &params.paging()?)
-        .await;
-    let listed = listed.map_err(|error| Refusal::internal(&error))?;
+        .await?;
     Ok(page(listed, |rule| shown(&roles, rule)))
 }
 
@@ -209,7 +208,6 @@ pub(crate) async fn exchange(
     let token = fields.required_text(&mut found, "token", Text::up_to(16 * 1024));
     found.check()?;
     audit::note(|draft| draft.organization.clone_from(&org));
-    let internal = |error| Refusal::internal(&error);
     let distrusted = |why: &dyn std::fmt::Display| {
         Refusal::unauthorized(format!("the token is not trusted: {why}"))
     };
@@ -218,8 +216,7 @@ pub(crate) async fn exchange(
     let rules = app
         .store
         .trust_rule_list(&org, Some(&issuer), &Paging::ALL)
-        .await
-        .map_err(internal)?
+        .await?
         .items;
     let none = "no trust rule of this organization fits it";
     if rules.is_empty() {
@@ -264,8 +261,7 @@ async fn give(app: &App, rule: &Stored, subject: &str) -> Result<Json<WorkloadTo
     });
     let secret = Secret::new(TokenKind::Workload);
     let expires_us = over_after(rule.demands.minutes * MINUTE_US);
-    let kept = app.store.trust_token(rule, &secret, expires_us).await;
-    kept.map_err(|error| Refusal::internal(&error))?;
+    app.store.trust_token(rule, &secret, expires_us).await?;
     Ok(Json(WorkloadToken {
         token: secret.expose().to_owned(),
         expires_at: stamp(expires_us),

@@ -463,11 +463,7 @@ async fn look_inside(app: &App, module: &Module) -> Result<Vec<Diagnostic>, Refu
         (Some(code), _) if code.trim().is_empty() => return Ok(warnings),
         (Some(code), _) => BTreeMap::from([("main.tf".to_owned(), code.clone().into_bytes())]),
         (None, Some(digest)) => {
-            let packed = app
-                .store
-                .blob_get(digest)
-                .await
-                .map_err(|error| Refusal::internal(&error))?;
+            let packed = app.store.blob_get(digest).await?;
             Code::unpack(&packed)
                 .map_err(|error| Refusal::internal(&error))?
                 .into_files()

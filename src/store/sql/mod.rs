@@ -11,7 +11,6 @@ mod database;
 mod location;
 mod row;
 mod session;
-mod trouble;
 mod value;
 
 pub(crate) use sqlx::Error;
@@ -22,7 +21,6 @@ pub(crate) use self::connection::Connection;
 pub(super) use self::database::{CHANNEL, Database};
 pub(crate) use self::location::Location;
 pub(crate) use self::row::{Read, Row};
-pub(crate) use self::trouble::Trouble;
 pub(crate) use self::value::Value;
 
 /// A query and its values, in the order of their numbers.
