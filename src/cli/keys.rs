@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::files;
+use crate::model::hex;
 use crate::seal::key::{Identity, Recipient};
 use crate::wire::deployments::RecipientSpec;
 
@@ -28,9 +29,7 @@ impl KeyStore {
     }
 
     fn path(&self, recipient: &str) -> PathBuf {
-        let digest = Sha256::digest(recipient.as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join(hex)
+        self.dir.join(hex(&Sha256::digest(recipient.as_bytes())))
     }
 
     /// Keeps a key; durable when this returns.

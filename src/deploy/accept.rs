@@ -14,7 +14,7 @@ use super::{Error, Service, show};
 use crate::manifest::edit;
 use crate::model::diag::Document;
 use crate::model::phase::{Mode, Phase, Step};
-use crate::model::{Diagnostic, Place};
+use crate::model::{Diagnostic, Place, hex};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
 use crate::store::deployments::{Connection, feed, resources, rows};
@@ -535,13 +535,4 @@ pub(super) fn refuse_deleting(environment: &Environment) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Module, Why};
-use crate::model::ResourceKey;
+use crate::model::{ResourceKey, hex};
 
 /// One resource, or a workload.
 #[derive(Debug, Clone)]
@@ -170,17 +170,6 @@ pub(crate) fn anonymous_alias(target: &ResourceKey) -> String {
     hash.update([0]);
     hash.update(target.id.as_bytes());
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,12 +9,11 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::collect::{Problems, error, module_places};
-use super::node::hex;
 use super::resolve::{Field, Pass, Resolver, Target, apply, strings};
 use super::{Previous, ProviderUse, ResourceGraph, Uses};
 use crate::catalog::{Catalogue, Module, Provider};
-use crate::model::Place;
 use crate::model::diag::{Document, nearest, pointer};
+use crate::model::{Place, hex};
 use crate::placeholder::{Part, Placeholder, Site, split};
 
 /// Copies the providers and types that nodes need into the graph. Leaving nodes may use what only the

@@ -1,9 +1,10 @@
 //! What a run gets: files by path, with a digest that names them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
+
+use crate::model::hex;
 
 /// Path of the dependency lock file in a bundle.
 pub(crate) const LOCK_FILE: &str = ".terraform.lock.hcl";
@@ -105,11 +106,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 fn named(hash: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in hash {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex(hash))
 }
 
 #[cfg(test)]

@@ -35,6 +35,17 @@ pub(crate) struct ResourceKey {
     pub(crate) id: String,
 }
 
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        }
+    }
+    text
+}
+
 impl ResourceKey {
     /// Makes a key of its three parts.
     pub(crate) fn new(

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::job::{Job, Package};
+use crate::model::hex;
 
 /// In the data directory.
 const FILE: &str = "mirror-checked.json";
@@ -324,13 +325,6 @@ fn sha256(path: &Path) -> io::Result<Vec<u8>> {
             count => hash.update(&chunk[..count]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn now() -> u64 {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{LaunchError, RunKey, job::Deadlines};
+use crate::model::hex;
 use crate::model::phase::FailureClass;
 use crate::wire::runners::DockerConfiguration;
 
@@ -437,15 +438,6 @@ fn check_target(target: &str) -> Result<(), &'static str> {
         return Err("which is kept for the runner itself");
     }
     Ok(())
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

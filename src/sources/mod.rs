@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
+
 pub(crate) use self::directory::read_directory;
 pub(crate) use self::reference::{GitSource, Source};
 
@@ -164,12 +166,7 @@ impl Code {
 
     /// `sha256:HEX` of the canonical form.
     pub(crate) fn digest(&self) -> String {
-        let mut text = String::from("sha256:");
-        for byte in Sha256::digest(self.pack()) {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        format!("sha256:{}", hex(&Sha256::digest(self.pack())))
     }
 }
 

@@ -8,15 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::sql::{self, Database};
 use super::{Store, StoreError, place};
+use crate::model::hex;
 
 /// `sha256:HEX` of `bytes`.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
 /// Whether `text` has the shape of a digest; only such a text ever becomes part of a path.

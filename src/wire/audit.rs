@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::model::hex;
+
 /// The first line under every hash; names the format.
 const FORMAT: &str = "windlass-audit-1";
 
@@ -59,8 +61,7 @@ pub(crate) fn hash(before: &str, canonical: &str) -> String {
     for line in [FORMAT, "\n", before, "\n", canonical] {
         digest.update(line.as_bytes());
     }
-    let digest = digest.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize())
 }
 
 /// Where a chain is broken.

@@ -6,9 +6,9 @@ use bollard::Docker;
 use bollard::errors::Error;
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
 use crate::model::phase::FailureClass;
 use crate::runner::LaunchError;
-use crate::runner::spec::hex;
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
 

@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 
 use super::container;
 use super::daemon::{Daemon, describe, failed, is_full, status};
+use crate::model::hex;
 use crate::model::phase::FailureClass;
 use crate::runner::image::{Content, Context, Entry, Program, REPOSITORY};
-use crate::runner::spec::{LABEL, LABEL_KIND, VolumeKind, hex, volume_labels};
+use crate::runner::spec::{LABEL, LABEL_KIND, VolumeKind, volume_labels};
 use crate::runner::{HostSettings, LaunchError};
 
 /// Label of our images: the whole digest.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Program;
 use super::elf::{self, NotForImage};
-use crate::runner::spec::hex;
+use crate::model::hex;
 
 /// Why a program could not be read or may not go into the image.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::found::{collect, own_program};
-use super::spec::hex;
 use super::{HostSettings, LaunchError};
+use crate::model::hex;
 
 /// Name of the image before the colon.
 pub(crate) const REPOSITORY: &str = "windlass-runner";

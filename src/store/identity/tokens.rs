@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::model::hex;
 use crate::store::sql::{self, Connection};
 use crate::store::{Store, StoreError, clock};
 
@@ -66,8 +67,7 @@ impl Secret {
 
     /// What is stored of it. Plain SHA-256 suffices: there is nothing to guess in 264 random bits.
     pub(crate) fn hash(&self) -> String {
-        let digest = Sha256::digest(self.0.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.0.as_bytes()))
     }
 }
 

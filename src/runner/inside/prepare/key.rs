@@ -4,13 +4,13 @@
 //! every engine (`TF_CLI_ARGS*`, `TF_DATA_DIR`, `TF_WORKSPACE`) and credentials are no part of it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::modules::Entry;
 use super::providers::{Address, Chosen};
+use crate::model::hex;
 
 /// The parts.
 #[derive(Debug, Clone)]
@@ -77,11 +77,7 @@ pub(crate) fn key(parts: &Parts<'_>) -> String {
         }
     }
     part(parts.configuration);
-    let mut text = String::from("sha256:");
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex(&hash.finalize()))
 }
 
 #[cfg(test)]
