@@ -11,7 +11,7 @@ use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
 use crate::store::deployments::{Connection, feed, resources, rows, runs};
 use crate::store::objects::environments;
-use crate::store::{StoreError, clock};
+use crate::store::{StoreError, Writing, clock};
 use crate::wire::deployments::{Base, DeploymentCreate, What};
 
 /// How many environments are looked at in one go.
@@ -85,38 +85,26 @@ impl Service {
         }
         if row.mode.changes_state() && !place.left_open.is_empty() {
             let message = place.left_open.refusal(&row.project_id, &row.env_id);
-            let class = Some(FailureClass::Unsettled);
-            let uuid = row.env_uuid.clone();
-            self.end(&mut writing, row, Outcome::Failed, class, &message)
-                .await?;
-            self.advance_deletion(&mut writing, &uuid).await?;
-            writing.commit().await?;
-            return Ok(Looked::Gone);
+            return self
+                .give_up(writing, row, FailureClass::Unsettled, &message)
+                .await;
         }
         if let Some(message) = offer
             .as_ref()
             .and_then(|offer| runners::out_of_reach(&offer.runner))
         {
-            let class = Some(FailureClass::RunnerUnreachable);
-            let uuid = row.env_uuid.clone();
-            self.end(&mut writing, row, Outcome::Failed, class, &message)
-                .await?;
-            self.advance_deletion(&mut writing, &uuid).await?;
-            writing.commit().await?;
-            return Ok(Looked::Gone);
+            return self
+                .give_up(writing, row, FailureClass::RunnerUnreachable, &message)
+                .await;
         }
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(Error::Store(error)) => return Err(Error::Store(error)),
             Err(error) => {
                 let message = format!("it no longer compiles: {}", in_words(&error));
-                let class = Some(FailureClass::ConfigInvalid);
-                let uuid = row.env_uuid.clone();
-                self.end(&mut writing, row, Outcome::Failed, class, &message)
-                    .await?;
-                self.advance_deletion(&mut writing, &uuid).await?;
-                writing.commit().await?;
-                return Ok(Looked::Gone);
+                return self
+                    .give_up(writing, row, FailureClass::ConfigInvalid, &message)
+                    .await;
             }
         };
         let attempt = row.attempt + 1;
@@ -163,6 +151,22 @@ impl Service {
         let assignment = self.assignment(&mut writing, &row).await?;
         writing.commit().await?;
         Ok(Looked::Claimed(Box::new(assignment)))
+    }
+
+    /// Ends a deployment whose turn came and that cannot run, and takes the next step of a deletion that waited for it.
+    async fn give_up(
+        &self,
+        mut writing: Writing,
+        row: rows::Deployment,
+        class: FailureClass,
+        message: &str,
+    ) -> Result<Looked, Error> {
+        let uuid = row.env_uuid.clone();
+        self.end(&mut writing, row, Outcome::Failed, Some(class), message)
+            .await?;
+        self.advance_deletion(&mut writing, &uuid).await?;
+        writing.commit().await?;
+        Ok(Looked::Gone)
     }
 
     /// Everything that is made of the manifest, as of now.
