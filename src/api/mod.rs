@@ -36,6 +36,7 @@ use utoipa_axum::routes;
 
 pub(crate) use self::auth::Identification;
 use self::error::Refusal;
+pub(crate) use self::identity::{LINK_US, link};
 pub(crate) use self::limits::Limits;
 use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use super::{App, audit};
 use crate::store::clock;
+use crate::store::identity::tokens::Secret;
 
 /// Routes below no organisation.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -68,9 +69,14 @@ pub(crate) fn of_organization() -> OpenApiRouter<App> {
 /// How long a session goes on.
 const SESSION_US: i64 = DAY_US;
 /// How long a link serves.
-const LINK_US: i64 = DAY_US;
+pub(crate) const LINK_US: i64 = DAY_US;
 const DAY_US: i64 = 24 * 60 * MINUTE_US;
 const MINUTE_US: i64 = 60 * 1_000_000;
+
+/// The link that opens a session once. The secret is in the fragment, which browsers do not send and proxies do not log.
+pub(crate) fn link(public_url: &str, secret: &Secret) -> String {
+    format!("{public_url}/welcome#{}", secret.expose())
+}
 
 /// When something is over that begins now.
 fn over_after(us: i64) -> i64 {

@@ -104,11 +104,10 @@ fn new_link() -> (Secret, i64) {
     (Secret::new(TokenKind::Link), over_after(LINK_US))
 }
 
-/// The secret is in the fragment, which browsers do not send and proxies do not log.
 fn with_link(app: &App, person: Person, secret: &Secret, expires_us: i64) -> UserWithLink {
     UserWithLink {
         user: sessions::shown(person),
-        link: format!("{}/welcome#{}", app.settings.public_url, secret.expose()),
+        link: super::link(&app.settings.public_url, secret),
         link_expires_at: stamp(expires_us),
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
+use crate::api::{LINK_US, link};
 use crate::model::access::{Role, Scope};
 use crate::model::name::Shape;
 use crate::store::Store;
@@ -10,8 +11,6 @@ use crate::store::identity::grants::Granted;
 use crate::store::identity::tokens::{Kind, Secret};
 use crate::store::objects::organizations::{DEFAULT, SYSTEM_USER};
 
-/// How long a first link serves.
-const LINK_US: i64 = 24 * 3600 * 1_000_000;
 /// How long a token serves that automation brought along; it is looked up anew at each start.
 const TOKEN_US: i64 = 3660 * 24 * 3600 * 1_000_000;
 /// The service user of automation.
@@ -73,11 +72,6 @@ pub(crate) async fn administrator(
             Ok(Some(link(url, &secret)))
         }
     }
-}
-
-/// The link that opens a session once. The secret is in the fragment, which browsers do not send and proxies do not log.
-pub(crate) fn link(url: &str, secret: &Secret) -> String {
-    format!("{url}/welcome#{}", secret.expose())
 }
 
 fn token(env: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Secret>> {
