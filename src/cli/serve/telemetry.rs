@@ -42,7 +42,7 @@ impl Telemetry {
             LogFormat::Json => log.json().flatten_event(true).boxed(),
         };
         let traces = collected(&env)
-            .then(provider)
+            .then(|| provider(env("OTEL_SERVICE_NAME")))
             .transpose()
             .context("the traces cannot be exported as the OTEL_ variables say")?;
         let layer = traces.as_ref().map(|traces| {
@@ -80,7 +80,10 @@ fn collected(env: &impl Fn(&str) -> Option<String>) -> bool {
     named && !is("OTEL_SDK_DISABLED", "true") && !is("OTEL_TRACES_EXPORTER", "none")
 }
 
-fn provider() -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+/// `name` is what the variables call the service.
+fn provider(
+    name: Option<String>,
+) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
     // The exporter's own HTTP client wants one provider of cryptography, as ours does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -90,15 +93,10 @@ fn provider() -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildErro
         .with_batch_exporter(exporter)
         .with_resource(
             Resource::builder()
-                .with_service_name(service_name())
+                .with_service_name(name.unwrap_or_else(|| "windlass".to_owned()))
                 .build(),
         )
         .build())
-}
-
-/// The name of the service, unless `OTEL_SERVICE_NAME` says another.
-fn service_name() -> String {
-    std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "windlass".to_owned())
 }
 
 /// Starts counting.
