@@ -34,6 +34,13 @@ pub(crate) struct Refusal {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
+impl Refusal {
+    /// Whether what was sent is to blame, and not whoever answered.
+    pub(crate) fn is_of_input(&self) -> bool {
+        self.status < 500
+    }
+}
+
 /// Why a call gave nothing usable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {

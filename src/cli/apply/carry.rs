@@ -17,6 +17,9 @@ use crate::cli::kinds;
 use crate::cli::print;
 use crate::model::diag::{Diagnostic, Document, Place};
 
+/// What is said when not all of it was done.
+const GOES_ON: &str = "What is listed above was applied; applying again goes on from there.";
+
 /// Carries it out.
 pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> anyhow::Result<()> {
     let mut refused: Vec<Found> = Vec::new();
@@ -34,11 +37,13 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
         }
         match take(client, files, step).await {
             Ok(()) => print::data(&step.line())?,
-            Err(CallError::Refused(refusal)) => {
+            Err(CallError::Refused(refusal)) if refusal.is_of_input() => {
                 broken.insert(step.title.clone());
                 refused.extend(tell(files, step, refusal.message, refusal.diagnostics));
             }
-            Err(error @ (CallError::Unreached(_) | CallError::Unreadable { .. })) => {
+            Err(error) => {
+                print::say(GOES_ON);
+                print::diagnostic::each(&refused);
                 return Err(error.into());
             }
         }
@@ -46,7 +51,7 @@ pub(crate) async fn carry_out(client: &Client, files: &Files, plan: &Plan) -> an
     if refused.is_empty() {
         return Ok(());
     }
-    print::say("What is listed above was applied; applying again goes on from there.");
+    print::say(GOES_ON);
     print::diagnostic::each(&refused);
     Err(Told.into())
 }
@@ -60,12 +65,10 @@ pub(crate) async fn check(client: &Client, files: &Files, plan: &Plan) -> anyhow
         };
         match call(client, method, &format!("{path}?check=true"), Some(body)).await {
             Ok(()) => {}
-            Err(CallError::Refused(refusal)) => {
+            Err(CallError::Refused(refusal)) if refusal.is_of_input() => {
                 refused.extend(tell(files, step, refusal.message, refusal.diagnostics));
             }
-            Err(error @ (CallError::Unreached(_) | CallError::Unreadable { .. })) => {
-                return Err(error.into());
-            }
+            Err(error) => return Err(error.into()),
         }
     }
     if refused.is_empty() {
