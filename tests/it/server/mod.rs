@@ -217,3 +217,37 @@ fn a_deployment_to_an_agent_that_nobody_runs_is_taken_and_fails_in_v1s_words() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again_and_all_is_counted() {
+    let place = Place::without_engine();
+    let server = Server::start(&place, &["--rate-limit", "1"]);
+    let get = async |path: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        crate::contract::http::send(server.address(), "GET", path, &headers, None).await
+    };
+    let mut refused = None;
+    // A second is over before a thousand answers only where a millisecond each is too much, and then more are asked for.
+    for _ in 0..1000 {
+        let reply = get("/orgs/acme/projects", TOKEN).await;
+        if reply.status == 429 {
+            refused = Some(reply);
+            break;
+        }
+        assert_eq!(reply.status, 200);
+    }
+    let refused = refused.expect("nobody may ask for ever");
+    refused.is_refusal("too often");
+    assert!(refused.header("retry-after").is_some());
+    // The bucket is the token's own.
+    assert_eq!(get("/orgs/acme/projects", "SU-another").await.status, 401);
+    let counted = get("/metrics", "SU-a-third").await;
+    let counted = String::from_utf8_lossy(&counted.body).into_owned();
+    for line in [
+        "windlass_http_requests_total{method=\"GET\",route=\"/orgs/{org}/projects\",status=\"429\"} 1",
+        "windlass_deployments{phase=\"queued\"} 0",
+    ] {
+        assert!(counted.contains(line), "{line}\n{counted}");
+    }
+}
