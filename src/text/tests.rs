@@ -79,6 +79,8 @@ fn bad_documents_are_refused_with_a_place() {
         (b"a: 1\nb: 2\na: 3\n", "Duplicate key", Some((3, 1))),
         (b"a:\n  b: {x: 1, x: 2}\n", "Duplicate key", Some((2, 13))),
         (b"ok: 1\nbad: \xff\n", "Not UTF-8", Some((2, 6))),
+        (b"ok: 1\r\rbad: \xff\n", "Not UTF-8", Some((3, 6))),
+        (b"\xef\xbb\xbfbad: \xff\n", "Not UTF-8", Some((1, 6))),
         (b"a: [1, 2\n", "Not readable as YAML", Some((1, 4))),
         (b"a:\n\tb: 1\n", "Not readable as YAML", Some((2, 2))),
         (
@@ -129,4 +131,20 @@ fn anchors_and_merge_keys_work() {
         value("base: &b {q: 1}\nuse: {<<: *b, r: 2}\nagain: *b\n"),
         json!({"base": {"q": 1}, "use": {"q": 1, "r": 2}, "again": {"q": 1}})
     );
+}
+
+#[test]
+fn a_key_of_json_that_yaml_does_not_take_is_named_with_its_length() {
+    let long = "k".repeat(1023);
+    let text = format!("{{\"say \\\"{long}\\\"\": \"{long}: 1\",\n\r \"{long}\" : 1}}");
+    let (summary, detail, place) = refused(text.as_bytes());
+    assert_eq!((summary.as_str(), place), ("Key too long", Some((1, 2))));
+    assert!(detail.contains("1024"), "{detail}");
+
+    let text = format!("{{\"a\\\\\": \"{long}{long}\",\n\r \"{long}\" : 1}}");
+    let (summary, _, place) = refused(text.as_bytes());
+    assert_eq!((summary.as_str(), place), ("Key too long", Some((3, 2))));
+
+    let text = format!("{{\"{}\": \"{long}{long}\"}}", &long[..1022]);
+    assert!(value(&text).is_object(), "one letter less is read");
 }

@@ -1,7 +1,9 @@
 //! Looks for inputs that break Windlass: libFuzzer around the targets that are part of the crate (`targets/`).
 //!
 //! ```text
-//! windlass-fuzz all SECONDS       every target for so long, two at a time
+//! windlass-fuzz all SECONDS       every target for so long, two at a time, from where the last run ended
+//! windlass-fuzz gate SECONDS      the same from nothing and with one seed: each run tries the same inputs, so that a
+//!                                 change is never refused for the luck of a draw
 //! windlass-fuzz planted SECONDS   every target must find its planted bug within so long
 //! windlass-fuzz TARGET SECONDS    one target
 //! windlass-fuzz TARGET FILE…      tries these inputs only
@@ -23,6 +25,10 @@ use windlass::fuzz::{TARGETS, Target, plant};
 
 /// Names the planted bug to wake.
 const PLANTED: &str = "WINDLASS_FUZZ_PLANTED";
+/// Set for the runs of `gate`.
+const GATE: &str = "WINDLASS_FUZZ_GATE";
+/// Where the inputs of `gate` come from.
+const SEED: u32 = 1;
 /// What libFuzzer exits with when an input broke the target, took too long, or took too much memory.
 const FOUND: [i32; 3] = [77, 70, 71];
 /// An input that takes longer than this is a bug.
@@ -37,6 +43,14 @@ unsafe extern "C" {
         arguments: *mut *mut *mut c_char,
         try_one: unsafe extern "C" fn(*const u8, usize) -> c_int,
     ) -> c_int;
+}
+
+/// What is looked for, and from where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    All,
+    Gate,
+    Planted,
 }
 
 static TARGET: std::sync::OnceLock<&'static Target> = std::sync::OnceLock::new();
@@ -69,15 +83,20 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let is_target = |name: &str| TARGETS.iter().find(|target| target.name == name);
     match words.as_slice() {
-        [all, seconds] if all == "all" && is_number(seconds) => supervise(seconds, false),
-        [planted, seconds] if planted == "planted" && is_number(seconds) => {
-            supervise(seconds, true)
+        [kind, seconds] if kind == "all" && is_number(seconds) => supervise(seconds, Kind::All),
+        [kind, seconds] if kind == "gate" && is_number(seconds) => supervise(seconds, Kind::Gate),
+        [kind, seconds] if kind == "planted" && is_number(seconds) => {
+            supervise(seconds, Kind::Planted)
         }
         [name, rest @ ..] if !rest.is_empty() && is_target(name).is_some() => {
             let target = is_target(name).expect("looked for just now");
             match rest {
                 [seconds] if is_number(seconds) => {
-                    fuzz(target, &[format!("-max_total_time={seconds}")])
+                    let mut limits = vec![format!("-max_total_time={seconds}")];
+                    if env::var_os(GATE).is_some() {
+                        limits.push(format!("-seed={SEED}"));
+                    }
+                    fuzz(target, &limits)
                 }
                 files => fuzz(target, files),
             }
@@ -85,7 +104,7 @@ fn main() -> ExitCode {
         _ => {
             let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
             eprintln!(
-                "usage: windlass-fuzz all|planted|TARGET SECONDS, windlass-fuzz TARGET FILE…\ntargets: {}",
+                "usage: windlass-fuzz all|gate|planted|TARGET SECONDS, windlass-fuzz TARGET FILE…\ntargets: {}",
                 names.join(" ")
             );
             ExitCode::from(2)
@@ -102,13 +121,13 @@ fn root() -> PathBuf {
     env::current_dir().expect("a current directory")
 }
 
-/// Where one target keeps what it learns; with a planted bug, somewhere else and from nothing.
-fn place(target: &Target, planted: bool) -> PathBuf {
+/// Where one target keeps what it learns. What starts from nothing does so somewhere else.
+fn place(target: &Target, kind: Kind) -> PathBuf {
     let place = root().join("target/fuzz").join(target.name);
-    if planted {
-        place.with_extension("planted")
-    } else {
-        place
+    match kind {
+        Kind::All => place,
+        Kind::Gate => place.with_extension("gate"),
+        Kind::Planted => place.with_extension("planted"),
     }
 }
 
@@ -118,7 +137,12 @@ fn fuzz(target: &'static Target, more: &[String]) -> ExitCode {
     if let Some(name) = &planted {
         plant(name);
     }
-    let place = place(target, planted.is_some());
+    let kind = match (&planted, env::var_os(GATE)) {
+        (Some(_), _) => Kind::Planted,
+        (None, Some(_)) => Kind::Gate,
+        (None, None) => Kind::All,
+    };
+    let place = place(target, kind);
     let (known, examples) = (place.join("known"), place.join("examples"));
     let _ = fs::remove_dir_all(&examples);
     for folder in [&known, &examples] {
@@ -204,7 +228,7 @@ fn words(words: &[&str]) -> String {
 }
 
 /// Runs every target, two at a time, and tells how each went.
-fn supervise(seconds: &str, planted: bool) -> ExitCode {
+fn supervise(seconds: &str, kind: Kind) -> ExitCode {
     let left = Mutex::new(TARGETS.iter());
     let failed = Mutex::new(false);
     thread::scope(|scope| {
@@ -214,7 +238,7 @@ fn supervise(seconds: &str, planted: bool) -> ExitCode {
                     let Some(target) = left.lock().expect("no panic while held").next() else {
                         return;
                     };
-                    if !went_well(target, seconds, planted) {
+                    if !went_well(target, seconds, kind) {
                         *failed.lock().expect("no panic while held") = true;
                     }
                 }
@@ -225,9 +249,9 @@ fn supervise(seconds: &str, planted: bool) -> ExitCode {
 }
 
 /// Runs one target in a process of its own.
-fn went_well(target: &Target, seconds: &str, planted: bool) -> bool {
-    let place = place(target, planted);
-    if planted {
+fn went_well(target: &Target, seconds: &str, kind: Kind) -> bool {
+    let (place, planted) = (place(target, kind), kind == Kind::Planted);
+    if kind != Kind::All {
         let _ = fs::remove_dir_all(&place);
     }
     fs::create_dir_all(&place).expect("a folder below target/fuzz");
@@ -239,9 +263,11 @@ fn went_well(target: &Target, seconds: &str, planted: bool) -> bool {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     command.stderr(fs::File::create(&log).expect("a log below target/fuzz"));
-    if planted {
-        command.env(PLANTED, target.name);
-    }
+    match kind {
+        Kind::All => command.env_remove(GATE).env_remove(PLANTED),
+        Kind::Gate => command.env(GATE, "1").env_remove(PLANTED),
+        Kind::Planted => command.env(PLANTED, target.name),
+    };
     let start = Instant::now();
     let code = command.status().expect("the program starts").code();
     let log = fs::read_to_string(&log).unwrap_or_default();
@@ -275,8 +301,13 @@ fn went_well(target: &Target, seconds: &str, planted: bool) -> bool {
                 .lines()
                 .rev()
                 .find_map(|line| line.split("Test unit written to ").nth(1));
+            let bytes = input.and_then(|input| fs::read(input).ok());
             eprintln!(
-                "fuzz: {name} FOUND SOMETHING (exit code {code:?}); the input stands above in base64. Again:\n  {} {name} {}",
+                "fuzz: {name} FOUND SOMETHING (exit code {code:?}). The input in hexadecimal: {}\nAgain:\n  {} {name} {}",
+                bytes
+                    .iter()
+                    .flatten()
+                    .fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
                 program.display(),
                 input.unwrap_or("FILE")
             );

@@ -43,6 +43,7 @@ const REASONS: &[&str] = &[
     "Document too complex",
     "Number too large",
     "Empty document",
+    "Key too long",
 ];
 
 fn run(data: &[u8]) {
