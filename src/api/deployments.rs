@@ -221,7 +221,8 @@ async fn wait_by_its_old_name(
     wait(app, caller, of, params).await
 }
 
-/// Stops a deployment.
+/// Stops a deployment: one that waits at once, one that runs by a request to its engine, which saves the state and lets
+/// go of its lock.
 #[utoipa::path(
     post,
     path = "/deployments/{id}/actions/cancel",
@@ -232,9 +233,9 @@ async fn wait_by_its_old_name(
 )]
 async fn cancel(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    app.service.cancel(&org, &id).await?;
+    app.service.cancel(&org, &id, &caller.user).await?;
     Ok(StatusCode::ACCEPTED)
 }

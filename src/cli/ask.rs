@@ -43,6 +43,37 @@ pub(crate) async fn typed(question: &str, word: &str, otherwise: &str) -> anyhow
     .into())
 }
 
+/// One of the answers to a question.
+pub(crate) struct Choice {
+    /// What is typed.
+    pub(crate) letter: char,
+    /// What it means.
+    pub(crate) words: &'static str,
+}
+
+/// Wants one of several answers; the first one stands for Enter. `None` where nothing sensible was said.
+pub(crate) async fn choose(question: &str, choices: &[Choice]) -> Option<char> {
+    let listed: Vec<String> = choices
+        .iter()
+        .map(|choice| format!("[{}] {}", choice.letter, choice.words))
+        .collect();
+    let said = answer(&format!("\n{question}\n{}: ", listed.join("  ")), "")
+        .await
+        .ok()?;
+    let first = said
+        .trim()
+        .chars()
+        .next()
+        .map(|letter| letter.to_ascii_lowercase());
+    match first {
+        None => choices.first().map(|choice| choice.letter),
+        Some(said) => choices
+            .iter()
+            .map(|choice| choice.letter)
+            .find(|letter| *letter == said),
+    }
+}
+
 async fn answer(question: &str, otherwise: &str) -> anyhow::Result<String> {
     if !can_ask() {
         return Err(Advised::new(

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::Content;
 use super::create::{Doing, explain};
-use super::deploy::follow::{self, End, Watch};
+use super::deploy::follow::{self, End, OnInterrupt, Watch};
 use super::deploy::report;
 use super::exit::{Advised, Exit, Told};
 use super::get::{find_deployment, last_deployment, query};
@@ -398,6 +398,7 @@ async fn watch(
             let watch = Watch {
                 log_key: Some(key),
                 show_logs: it.show_logs,
+                on_interrupt: OnInterrupt::Ask,
             };
             match follow::follow(session, &id, watch).await {
                 Ok(End::Detached) => {

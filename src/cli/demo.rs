@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::apply::{self, Options};
 use super::create::{Doing, explain};
-use super::deploy::follow::{self, End, Watch};
+use super::deploy::follow::{self, End, OnInterrupt, Watch};
 use super::deploy::{RunFlags, report, source, submit};
 use super::exit::{Advised, Exit};
 use super::keys::KeyStore;
@@ -238,6 +238,7 @@ async fn deploy(
     let watch = Watch {
         log_key: submitted.log_key.as_ref(),
         show_logs: false,
+        on_interrupt: OnInterrupt::Ask,
     };
     let over = match follow::follow(session, &id, watch).await? {
         End::Over(over) => over,

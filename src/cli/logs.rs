@@ -1,7 +1,7 @@
 //! `logs`: the sealed log of a deployment, opened here.
 
 use super::client::CallError;
-use super::deploy::follow::{self, End, Watch};
+use super::deploy::follow::{self, End, OnInterrupt, Watch};
 use super::exit::{Advised, Exit};
 use super::keys::{self, KeyStore};
 use super::sealed::{Reader, SealedError};
@@ -36,6 +36,7 @@ impl Logs {
             let watch = Watch {
                 log_key: Some(&key),
                 show_logs: true,
+                on_interrupt: OnInterrupt::Ask,
             };
             return Ok(
                 match follow::follow(session, &deployment.id, watch).await? {

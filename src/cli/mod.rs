@@ -7,6 +7,7 @@
 mod apply;
 mod ask;
 mod audit;
+mod cancel;
 mod client;
 mod config;
 mod create;
@@ -101,6 +102,7 @@ enum Command {
     #[command(subcommand)]
     Score(score::Score),
     Logs(logs::Logs),
+    Cancel(cancel::Cancel),
     Explain(explain::Explain),
     /// Show an object, a list, a graph, outputs
     #[command(subcommand)]
@@ -153,6 +155,7 @@ impl Command {
             Self::Rollback(it) => it.run(session).await,
             Self::Score(it) => it.run(session).await,
             Self::Logs(it) => it.run(session).await,
+            Self::Cancel(it) => it.run(session).await,
             Self::Explain(it) => it.run(session).await,
             Self::Get(it) => it.run(session).await,
             Self::Create(it) => it.run(session).await,

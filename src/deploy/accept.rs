@@ -137,7 +137,8 @@ impl Service {
         .await?;
         drop(reading);
 
-        let offer = Offer::new(org, slice, runner);
+        let mut offer = Offer::new(org, slice, runner);
+        offer.deadlines = checked.extras.deadlines;
         let ask = Ask {
             mode: checked.mode,
             strict: checked.extras.strict,

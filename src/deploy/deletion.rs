@@ -194,7 +194,8 @@ impl Service {
         {
             log_recipients.clone_from(&last.log_recipients);
         }
-        let offer: Offer = previous.slice.clone();
+        let mut offer: Offer = previous.slice.clone();
+        offer.deadlines = None;
         let ask = Ask {
             mode: Mode::Destroy,
             strict: false,

@@ -14,6 +14,7 @@ use crate::sources::{Code, Source, git};
 use crate::store::objects::catalogue::CatalogueSlice;
 use crate::wire::deployments::Graph;
 use crate::wire::objects::{Module, ModuleRule, Provider, ResourceType};
+use crate::wire::runners::Deadlines;
 
 /// Version of the stored form.
 const VERSION: u32 = 1;
@@ -28,6 +29,9 @@ pub(super) struct Offer {
     pub(super) rules: Vec<ModuleRule>,
     pub(super) providers: Vec<Provider>,
     pub(super) runner: RunnerOffer,
+    /// Of this one deployment, where it named any.
+    #[serde(default)]
+    pub(super) deadlines: Option<Deadlines>,
 }
 
 /// Code of modules by digest.
@@ -57,6 +61,7 @@ impl Offer {
             providers: slice.providers,
             rules: slice.rules,
             runner,
+            deadlines: None,
         }
     }
 
@@ -107,6 +112,7 @@ impl Offer {
                 .cloned()
                 .collect(),
             runner: self.runner.clone(),
+            deadlines: None,
             modules,
         }
     }

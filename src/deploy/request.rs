@@ -5,6 +5,7 @@ use crate::model::phase::Mode;
 use crate::model::{Diagnostic, Place};
 use crate::seal::Recipient;
 use crate::wire::deployments::{Base, DeploymentCreate, DeploymentCreateExtras, RecipientSpec};
+use crate::wire::runners::Deadlines;
 
 /// A request that says something that can be done.
 #[derive(Debug, Clone)]
@@ -56,6 +57,13 @@ pub(super) fn check(body: &DeploymentCreate) -> Result<Checked, Vec<Diagnostic>>
             let place = format!("/windlass/{list}/{at}/recipient");
             recipient(reader.clone(), list, &place, into, &mut problems);
         }
+    }
+    for name in extras.deadlines.iter().flat_map(Deadlines::wrong) {
+        problems.push(at(
+            &format!("/windlass/deadlines/{name}"),
+            "Invalid deadline",
+            format!("A deadline is 1 to {} seconds (a week).", Deadlines::MOST),
+        ));
     }
     if let Err(problem) = &mode {
         problems.push(problem.clone());

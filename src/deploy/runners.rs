@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::deployments::places::StatePlace;
 use crate::store::objects::{ObjectError, runner_rules};
 use crate::wire::objects::Environment;
-use crate::wire::runners::{LOCAL, PROCESS, Shortcuts};
+use crate::wire::runners::{Deadlines, LOCAL, PROCESS, Shortcuts};
 
 /// A runner as of the acceptance of a deployment; may hold secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,6 +221,14 @@ pub(super) fn shortcuts(launch: &Launch) -> Shortcuts {
         Launch::Process(process) => process.shortcuts,
     }
     .unwrap_or_default()
+}
+
+/// How long runs of a runner may take, where it says so.
+pub(super) fn deadlines(launch: &Launch) -> Option<Deadlines> {
+    match launch {
+        Launch::Docker(docker) => docker.deadlines,
+        Launch::Process(process) => process.deadlines,
+    }
 }
 
 /// What the engine is told about where its state lies.

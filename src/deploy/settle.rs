@@ -131,6 +131,7 @@ impl Service {
             target: None,
             lock_file: place.as_ref().and_then(|place| place.lock_file.as_deref()),
         };
+        offer.deadlines = None;
         let plan = self.plan(&offer, &ask, Keep::Yes).await?;
         let accepted = Accepted {
             org: org.to_owned(),

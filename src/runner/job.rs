@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::deployments::RecipientSpec;
-use crate::wire::runners::Shortcuts;
+use crate::wire::runners::{self as wire, Shortcuts};
 
 /// Version of [`Job`] and of the events; the supervisor accepts this one and the one before.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -112,6 +112,21 @@ impl Default for Deadlines {
             destroy: 7200,
             finish: 600,
             grace: 600,
+        }
+    }
+}
+
+impl Deadlines {
+    /// These, but for what is said otherwise.
+    pub(crate) fn but(self, said: Option<wire::Deadlines>) -> Self {
+        let said = said.unwrap_or_default();
+        Self {
+            init: said.init.unwrap_or(self.init),
+            plan: said.plan.unwrap_or(self.plan),
+            apply: said.apply.unwrap_or(self.apply),
+            destroy: said.destroy.unwrap_or(self.destroy),
+            finish: said.finish.unwrap_or(self.finish),
+            grace: said.grace.unwrap_or(self.grace),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::runners::Deadlines;
 use super::shapes::DeploymentManifest;
 use super::words::{ChangeKind, CreateMode, DeploymentMode, DeploymentStatus, LogLevel};
 use crate::manifest::edit::Operation;
@@ -72,6 +73,9 @@ pub(crate) struct DeploymentCreateExtras {
     /// Whether unknown manifest keys are errors (the manifest came from a file).
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub(crate) strict: bool,
+    /// How long this one may take; what is left out is as its runner says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadlines: Option<Deadlines>,
 }
 
 /// What to do while another deployment holds the environment.
@@ -471,6 +475,8 @@ pub(crate) enum What {
     },
     /// An attempt ended before it accepted its job; in clear, in words.
     Retry(String),
+    /// Somebody asked for it to stop: the user's UUID.
+    Stopping(String),
     /// The end.
     Ended(Outcome),
 }

@@ -72,6 +72,64 @@ pub(crate) struct DockerConfiguration {
     /// What runs save themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shortcuts: Option<Shortcuts>,
+    /// How long runs may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadlines: Option<Deadlines>,
+}
+
+/// How long a run may take, in seconds, phase by phase: 1 to 604800. What is left out is as the next one says: a
+/// deployment, its runner, the settings of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deadlines {
+    /// `init`; by default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) init: Option<u64>,
+    /// Planning; by default 1800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) plan: Option<u64>,
+    /// Applying; by default 7200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) apply: Option<u64>,
+    /// Destroying; by default 7200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) destroy: Option<u64>,
+    /// Reading outputs and saving results; by default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) finish: Option<u64>,
+    /// Between the first interrupt of an engine that changes things and the second; by default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub(crate) grace: Option<u64>,
+}
+
+impl Deadlines {
+    /// The longest one: a week.
+    pub(crate) const MOST: u64 = 7 * 24 * 3600;
+
+    /// Each with its name.
+    pub(crate) fn each(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("init", self.init),
+            ("plan", self.plan),
+            ("apply", self.apply),
+            ("destroy", self.destroy),
+            ("finish", self.finish),
+            ("grace", self.grace),
+        ]
+    }
+
+    /// Names of those that are no deadlines.
+    pub(crate) fn wrong(&self) -> impl Iterator<Item = &'static str> {
+        let each = self.each().into_iter();
+        each.filter(|(_, secs)| secs.is_some_and(|secs| !(1..=Self::MOST).contains(&secs)))
+            .map(|(name, _)| name)
+    }
 }
 
 /// What a run saves itself, each with a switch. All of them are on where nothing is said.
@@ -183,6 +241,9 @@ pub(crate) struct ProcessConfiguration {
     /// See [`DockerConfiguration::shortcuts`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shortcuts: Option<Shortcuts>,
+    /// See [`DockerConfiguration::deadlines`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadlines: Option<Deadlines>,
 }
 
 /// The value of an environment variable of the engine: a text, or where the runner's host has it.

@@ -10,9 +10,11 @@
 
 mod api;
 mod bad_input;
+mod cancel;
 mod cli;
 mod compile;
 mod contract;
+mod deadlines;
 mod dockerd;
 mod e2e;
 mod escape;
@@ -28,6 +30,7 @@ mod settle;
 mod shipped;
 mod shortcuts;
 mod support;
+mod terminal;
 mod weather;
 
 use std::collections::BTreeSet;

@@ -425,6 +425,11 @@ impl Place {
         });
     }
 
+    /// Whether a module at gate `name` stands there.
+    pub(crate) fn is_at_gate(&self, name: &str) -> bool {
+        self.gate_file(name, "waiting").is_some()
+    }
+
     fn gate_file(&self, name: &str, what: &str) -> Option<PathBuf> {
         let file = format!("{name}.{what}");
         self.states()
@@ -783,10 +788,19 @@ impl Client {
 
     /// SIGTERM; it may still be going on afterwards.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// SIGINT, as from Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let child = self.child.as_ref().expect("it is going on");
         let pid = i32::try_from(child.id()).expect("a process id");
         let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        rustix::process::kill_process(pid, signal).expect("a signal");
     }
 
     /// SIGKILL.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::api::body::{Fields, Problems, Text, unknown_word};
 use crate::api::error::Problem;
 use crate::model::diag::pointer;
-use crate::wire::runners::{DockerConfiguration, ProcessConfiguration};
+use crate::wire::runners::{Deadlines, DockerConfiguration, ProcessConfiguration};
 use crate::wire::words::{RunnerType, StateType};
 
 /// Runner types of v1, then ours.
@@ -328,6 +328,7 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
         Ok(docker) => {
             engine(found, docker.engine.as_deref());
             environment(found, docker.environment.keys());
+            deadlines(found, docker.deadlines);
             if docker
                 .image
                 .as_deref()
@@ -375,7 +376,18 @@ fn process(found: &mut Problems, mut map: Map<String, Value>) {
         Ok(process) => {
             engine(found, process.engine.as_deref());
             environment(found, process.environment.keys());
+            deadlines(found, process.deadlines);
         }
+    }
+}
+
+fn deadlines(found: &mut Problems, deadlines: Option<Deadlines>) {
+    for name in deadlines.iter().flat_map(Deadlines::wrong) {
+        let at = format!("/runner_configuration/deadlines/{name}");
+        found.invalid(
+            &at,
+            format!("\"{at}\": must be from 1 to {} seconds", Deadlines::MOST),
+        );
     }
 }
 

@@ -1,13 +1,19 @@
 //! Follows a deployment to its end: events over the API, progress on the terminal, log lines opened
-//! as they come. Being interrupted only detaches.
+//! as they come.
+//!
+//! Being interrupted detaches: a deployment does not end because nobody looks. On a terminal the first Ctrl-C asks
+//! whether it should be stopped as well; the second one detaches without a question.
 
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::log_end::LogEnd;
+use crate::cli::ask::{self, Choice};
 use crate::cli::client::{CallError, Client};
 use crate::cli::print::{self, progress::Progress};
 use crate::cli::sealed::{Reader, SealedError};
-use crate::cli::{Session, kinds};
+use crate::cli::{Session, cancel, kinds};
 use crate::model::phase::Step;
 use crate::seal::key::Identity;
 use crate::wire::deployments::{Deployment, ResourceEvent, StreamName, What};
@@ -24,6 +30,20 @@ pub(crate) struct Watch<'a> {
     pub(crate) log_key: Option<&'a Identity>,
     /// Whether to show it while it is written.
     pub(crate) show_logs: bool,
+    /// What Ctrl-C means.
+    pub(crate) on_interrupt: OnInterrupt,
+}
+
+/// What Ctrl-C means while a deployment is followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnInterrupt {
+    /// Ask; without a terminal to ask on, leave it running
+    #[default]
+    Ask,
+    /// Leave it running
+    Detach,
+    /// Stop it, and stay until it has
+    Cancel,
 }
 
 /// How following ended.
@@ -66,13 +86,27 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
         position: 0,
         is_over: false,
     };
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    let mut on_interrupt = watch.on_interrupt;
+    let mut interrupts = signal(SignalKind::interrupt())?;
     loop {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            _ = &mut interrupted => return Ok(End::Detached),
-            result = tracker.feed(client, id) => result?,
+            _ = interrupts.recv() => Err(()),
+            result = tracker.feed(client, id) => Ok(result?),
+        };
+        if ended.is_err() {
+            match interruption(on_interrupt, &mut interrupts).await {
+                Interruption::Detach => return Ok(End::Detached),
+                Interruption::GoOn => continue,
+                Interruption::Cancel => {
+                    on_interrupt = OnInterrupt::Detach;
+                    // It may have ended meanwhile; how, is seen below.
+                    if let Err(error) = cancel::ask(session, id).await {
+                        print::warning(format!("{error:#}"));
+                    }
+                    continue;
+                }
+            }
         }
         let deployment: Deployment = client
             .get(&format!("deployments/{}", kinds::segment(id)))
@@ -96,9 +130,47 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
                 took,
             })));
         }
-        tokio::select! {
-            _ = &mut interrupted => return Ok(End::Detached),
-            () = tokio::time::sleep(REST) => {}
+        // An interruption meanwhile is heard at the top.
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// What is done about an interruption.
+enum Interruption {
+    Detach,
+    Cancel,
+    GoOn,
+}
+
+/// Finds out what an interruption means; another one while the question stands detaches.
+async fn interruption(meaning: OnInterrupt, again: &mut Signal) -> Interruption {
+    match meaning {
+        OnInterrupt::Detach => return Interruption::Detach,
+        OnInterrupt::Cancel => return Interruption::Cancel,
+        OnInterrupt::Ask if !ask::can_ask() => return Interruption::Detach,
+        OnInterrupt::Ask => {}
+    }
+    let question = "Interrupted. The deployment goes on without this command; stop it as well?";
+    let choices = [
+        Choice {
+            letter: 'd',
+            words: "detach",
+        },
+        Choice {
+            letter: 'c',
+            words: "cancel the deployment",
+        },
+        Choice {
+            letter: 'w',
+            words: "go on watching",
+        },
+    ];
+    tokio::select! {
+        _ = again.recv() => Interruption::Detach,
+        said = ask::choose(question, &choices) => match said {
+            Some('c') => Interruption::Cancel,
+            Some('w') => Interruption::GoOn,
+            Some(_) | None => Interruption::Detach,
         }
     }
 }
@@ -167,6 +239,9 @@ impl Tracker<'_> {
                     format!("Trying again: {}", print::harmless(&why)),
                 ));
             }
+            What::Stopping(_) => self
+                .progress
+                .line("Asked to stop: the engine finishes what it is at and saves the state."),
             What::Ended(_) => self.is_over = true,
         }
     }

@@ -5,6 +5,7 @@
 //! Start at [`carry_out`].
 
 pub(crate) mod changes;
+mod deadline;
 pub(crate) mod dry;
 pub(crate) mod follow;
 mod log_end;
@@ -22,7 +23,8 @@ use super::print::{self, value::Markup};
 use super::{Session, ask};
 use crate::wire::deployments::{Deployment, DryRun};
 
-use self::follow::{End, Watch};
+use self::deadline::Deadline;
+use self::follow::{End, OnInterrupt, Watch};
 use self::source::Request;
 
 /// Compile a manifest and deploy it
@@ -66,9 +68,24 @@ pub(crate) struct RunFlags {
     /// Do not wait for the end
     #[arg(long, help_heading = "What to do", conflicts_with_all = ["result", "show_logs", "detailed_exitcode", "summary"])]
     pub(crate) no_wait: bool,
+    /// What Ctrl-C does while it runs
+    #[arg(
+        long,
+        value_enum,
+        default_value = "ask",
+        value_name = "WHAT",
+        hide_possible_values = true,
+        help = "What Ctrl-C does while it runs: ask, detach or cancel",
+        help_heading = "What to do"
+    )]
+    pub(crate) on_interrupt: OnInterrupt,
     /// Runner for this deployment only, for example local or process
     #[arg(long, value_name = "ID", help_heading = "What to do")]
     pub(crate) runner: Option<String>,
+    /// How long a phase may take: init, plan, apply, destroy, finish, or grace (before an interrupted engine is
+    /// interrupted again); may be repeated
+    #[arg(long, value_name = "PHASE=90s|30m|2h", value_parser = deadline::parse, help_heading = "What to do")]
+    pub(crate) deadline: Vec<Deadline>,
     /// Write the outputs, opened, to a file (0600) or - for standard output
     #[arg(
         long,
@@ -209,6 +226,7 @@ pub(crate) async fn carry_out(
     let watch = Watch {
         log_key: submitted.log_key.as_ref(),
         show_logs: flags.show_logs,
+        on_interrupt: flags.on_interrupt,
     };
     match follow::follow(session, &submitted.deployment.id, watch).await? {
         End::Detached => {

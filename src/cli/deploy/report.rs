@@ -104,6 +104,20 @@ fn counts(deployment: &Deployment) -> String {
     }
 }
 
+/// One that was stopped on request, and what it leaves.
+pub(crate) fn stopped(deployment: &Deployment) -> String {
+    let progress = deployment.windlass.as_ref().and_then(|it| it.progress);
+    let done = match progress {
+        Some(progress) => format!("{} of {} changes were made.", progress.done, progress.total),
+        None => "Nothing was changed.".to_owned(),
+    };
+    format!(
+        "Deployment {} was cancelled. {done}{}",
+        deployment.id,
+        open(deployment)
+    )
+}
+
 /// A failure in clear: class, place, module; never the engine's words.
 pub(crate) fn failure(deployment: &Deployment) -> String {
     let mut text = print::paint(
@@ -124,6 +138,12 @@ pub(crate) fn failure(deployment: &Deployment) -> String {
     for diagnostic in diagnostics(deployment) {
         let _ = write!(text, "\n  {}", place(diagnostic));
     }
+    text + &open(deployment)
+}
+
+/// What a run left open, a line each.
+fn open(deployment: &Deployment) -> String {
+    let mut text = String::new();
     if let Some(extras) = &deployment.windlass {
         for (addresses, words) in [
             (&extras.unrecorded, "exists and is not in the state"),

@@ -4,8 +4,8 @@ use axum::http::Method;
 use uuid::Uuid;
 
 use super::RunFlags;
-use super::place;
 use super::source::Request;
+use super::{deadline, place};
 use crate::cli::client::{CallError, Content};
 use crate::cli::create::{Doing, explain};
 use crate::cli::exit::{Advised, Findings};
@@ -198,6 +198,7 @@ fn body(request: &Request, flags: &RunFlags) -> DeploymentCreate {
             base: request.base.clone(),
             operations: request.operations.clone(),
             strict: request.strict,
+            deadlines: deadline::all(&flags.deadline),
             ..DeploymentCreateExtras::default()
         }),
         ..DeploymentCreate::default()

@@ -331,6 +331,7 @@ async fn carry_out(
     let watch = Watch {
         log_key: Some(&key),
         show_logs: how.show_logs,
+        on_interrupt: follow::OnInterrupt::Ask,
     };
     match follow::follow(session, &run.id, watch).await? {
         End::Detached => {

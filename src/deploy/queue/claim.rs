@@ -120,8 +120,10 @@ impl Service {
         row.step = Step::Starting;
         if let Some(plan) = &compiled {
             self.save_plan(&mut writing, &row.id, plan).await?;
+            let mut slice = plan.slice.clone();
+            slice.deadlines = offer.as_ref().and_then(|offer| offer.deadlines);
             self.store
-                .document_save(&mut writing, &row.id, Kind::Offer, &plan.slice)
+                .document_save(&mut writing, &row.id, Kind::Offer, &slice)
                 .await?;
             row.workloads = plan.metrics.num_workloads;
             row.nodes = plan.metrics.num_resource_nodes;
@@ -298,7 +300,11 @@ impl Service {
                     .await?
                     .unwrap_or_default(),
                 log_level: row.log_level.clone(),
-                deadlines: self.settings.deadlines,
+                deadlines: self
+                    .settings
+                    .deadlines
+                    .but(runners::deadlines(&launch))
+                    .but(offer.deadlines),
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),
                 // The launching host knows them.
                 packages: Vec::new(),

@@ -185,8 +185,8 @@ impl Service {
         Ok(in_clear(row, finished, error.as_ref()))
     }
 
-    /// Asks for a deployment to stop. One that only waits ends at once.
-    pub(crate) async fn cancel(&self, org: &str, id: &str) -> Result<(), Error> {
+    /// Asks for a deployment to stop, in the name of `by`. One that only waits ends at once; asking again changes nothing.
+    pub(crate) async fn cancel(&self, org: &str, id: &str, by: &str) -> Result<(), Error> {
         let mut writing = self.store.writing().await?;
         let Some(mut row) = rows::find(&mut writing, org, id).await? else {
             return Err(Error::NotFound(format!("deployment '{id}' not found")));
@@ -199,13 +199,16 @@ impl Service {
             }
             Phase::Queued => {
                 let uuid = row.env_uuid.clone();
-                self.end(&mut writing, row, Outcome::Cancelled, None, "cancelled")
+                let message = "cancelled while it waited in line";
+                self.end(&mut writing, row, Outcome::Cancelled, None, message)
                     .await?;
                 self.advance_deletion(&mut writing, &uuid).await?;
             }
+            Phase::Running { .. } if row.cancel => {}
             Phase::Running { .. } => {
                 row.cancel = true;
                 rows::save(&mut writing, &row).await?;
+                feed::append(&mut writing, &row.id, &What::Stopping(by.to_owned())).await?;
             }
         }
         writing.commit().await?;

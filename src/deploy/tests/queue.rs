@@ -198,7 +198,7 @@ async fn what_never_began_is_not_what_the_next_is_compared_with(on: On) {
         .expect("records");
     world
         .service
-        .cancel(ORG, &second.id)
+        .cancel(ORG, &second.id, "ann")
         .await
         .expect("cancels");
     let third = world.deploy(merge("dev", workload("two"))).await;
@@ -216,7 +216,7 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked(on:
     let second = world.accepted(merge("dev", workload("wb"))).await;
     world
         .service
-        .cancel(ORG, &second.id)
+        .cancel(ORG, &second.id, "ann")
         .await
         .expect("cancels");
     let cancelled = world.get(&second.id).await;
@@ -234,7 +234,11 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked(on:
             .expect("asks")
             .is_empty()
     );
-    world.service.cancel(ORG, &first.id).await.expect("cancels");
+    world
+        .service
+        .cancel(ORG, &first.id, "ann")
+        .await
+        .expect("cancels");
     assert_eq!(
         world
             .desk
@@ -243,7 +247,7 @@ async fn a_queued_deployment_is_cancelled_at_once_and_a_running_one_is_asked(on:
             .expect("asks"),
         [assignment.key]
     );
-    let again = world.service.cancel(ORG, &second.id).await;
+    let again = world.service.cancel(ORG, &second.id, "ann").await;
     assert!(matches!(again, Err(Error::Conflict(_))));
 }
 
