@@ -14,7 +14,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,17 @@ pub(crate) enum ListenError {
         path: PathBuf,
         /// In words.
         why: String,
+    },
+    /// Two good files that are not of one pair.
+    #[error(
+        "the TLS certificate `{certificate}` and the key `{key}` do not belong together: give the key that the first \
+         certificate of the chain was made for"
+    )]
+    Pair {
+        /// The file of the chain.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
     },
     /// The listener stopped by itself.
     #[error("the listener stopped")]
@@ -76,15 +87,38 @@ pub(crate) fn tls(certificate: &Pem, key: &Pem) -> Result<Arc<ServerConfig>, Lis
     if chain.is_empty() {
         return Err(of_certificate("it holds no certificate in PEM form".into()));
     }
+    let pair = || ListenError::Pair {
+        certificate: certificate.path.clone(),
+        key: key.path.clone(),
+    };
     let key = PrivateKeyDer::from_pem_slice(&key.bytes)
-        .map_err(|error| wrong("key", key, error.to_string()))?;
+        .map_err(|error| wrong("key", key, no_key(&key.bytes, &error)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| of_certificate(error.to_string()))?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => pair(),
+            other => of_certificate(other.to_string()),
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Why a file gives no private key. Never quotes the file.
+fn no_key(bytes: &[u8], error: &pem::Error) -> String {
+    let is_encrypted = String::from_utf8_lossy(bytes).contains("ENCRYPTED");
+    match error {
+        _ if is_encrypted => {
+            "it is encrypted; nobody is there to type its passphrase, so give it without one, in a file that only \
+             this user can read"
+                .to_owned()
+        }
+        pem::Error::NoItemsFound => {
+            "it holds no private key in PEM form (`-----BEGIN PRIVATE KEY-----`)".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Serves until `stop`; then takes no more, and gives what is under way `grace` to end.

@@ -29,6 +29,7 @@ mod server;
 mod settle;
 mod shipped;
 mod shortcuts;
+mod story;
 mod support;
 mod terminal;
 mod weather;

@@ -491,6 +491,14 @@ impl Place {
         })
     }
 
+    /// The same for changes that take some looking.
+    pub(crate) fn breach<T>(
+        &self,
+        change: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T,
+    ) -> T {
+        self.connected("rw", change)
+    }
+
     fn connected<T>(
         &self,
         mode: &str,
@@ -873,6 +881,19 @@ pub(crate) fn processes() -> Vec<(i32, Vec<String>)> {
         Some((pid, words.collect()))
     })
     .collect()
+}
+
+/// Runs a command as root, with `sudo` where that is needed.
+pub(crate) fn as_root(words: &[&str]) -> bool {
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new(words[0])
+    } else {
+        let mut command = Command::new("sudo");
+        command.args(["-n", words[0]]);
+        command
+    };
+    let output = command.args(&words[1..]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// What a Docker command prints.

@@ -130,6 +130,14 @@ impl Caller {
         let missing = || Refusal::conflict("environment not found");
         let found = found.map_err(|error| absent(error, missing))?;
         asks.seen_environment(Level::Write, &found.project_uuid, &found.uuid, missing)?;
+        if let Some(id) = &body.rollback_to_deployment_id {
+            // One that is not seen is one that is not there, also to this question.
+            let missing = || Refusal::conflict(format!("deployment '{id}' not found"));
+            let place = app.service.place_of(org, id).await?;
+            if let Some((project, environment)) = place {
+                asks.seen_environment(Level::Read, &project, &environment, missing)?;
+            }
+        }
         match body.windlass.as_ref().map(|extras| &extras.base) {
             Some(Base::Deployment(id)) => asks.deployment(Level::Read, id).await,
             Some(Base::Environment(env)) => {

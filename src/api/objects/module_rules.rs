@@ -25,7 +25,7 @@ use crate::wire::{ErrorBody, Page};
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<ModuleRule>>, Refusal> {
@@ -43,7 +43,7 @@ pub(crate) async fn list(
     }
     let listed = app
         .store
-        .module_rule_list(&org, &filter, &params.paging()?)
+        .module_rule_list(&org, &filter, caller.seen(), &params.paging()?)
         .await?;
     Ok(page(listed, |item| item))
 }
@@ -117,10 +117,11 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<Json<ModuleRule>, Refusal> {
-    Ok(Json(app.store.module_rule_get(&org, &id).await?))
+    let found = app.store.module_rule_get(&org, &id, caller.seen());
+    Ok(Json(found.await?))
 }
 
 /// Deletes a module rule.

@@ -24,7 +24,7 @@ use crate::wire::{ErrorBody, Page};
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(org): Path<String>,
     params: Params,
 ) -> Result<Json<Page<RunnerRule>>, Refusal> {
@@ -36,7 +36,7 @@ pub(crate) async fn list(
     };
     let listed = app
         .store
-        .runner_rule_list(&org, &filter, &params.paging()?)
+        .runner_rule_list(&org, &filter, caller.seen(), &params.paging()?)
         .await?;
     Ok(page(listed, |item| item))
 }
@@ -90,10 +90,11 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<Json<RunnerRule>, Refusal> {
-    Ok(Json(app.store.runner_rule_get(&org, &id).await?))
+    let found = app.store.runner_rule_get(&org, &id, caller.seen());
+    Ok(Json(found.await?))
 }
 
 /// Deletes a runner rule.

@@ -106,14 +106,17 @@ fn tls(settings: &ServeSettings) -> anyhow::Result<Option<std::sync::Arc<rustls:
     let Some((certificate, key)) = settings.tls() else {
         return Ok(None);
     };
-    let pem = |path: &std::path::PathBuf| -> anyhow::Result<listen::Pem> {
+    let pem = |name: &str, path: &std::path::PathBuf| -> anyhow::Result<listen::Pem> {
         Ok(listen::Pem {
             path: path.clone(),
-            bytes: std::fs::read(path)
-                .with_context(|| format!("could not read `{}`", path.display()))?,
+            bytes: std::fs::read(path).with_context(|| {
+                format!("could not read `{}`, the file of {name}", path.display())
+            })?,
         })
     };
-    Ok(Some(listen::tls(&pem(certificate)?, &pem(key)?)?))
+    let certificate = pem("--tls-certificate", certificate)?;
+    let key = pem("--tls-key", key)?;
+    Ok(Some(listen::tls(&certificate, &key)?))
 }
 
 /// A token that SIGTERM and Ctrl-C cancel.

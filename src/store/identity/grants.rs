@@ -153,6 +153,19 @@ pub(crate) fn keep_only(
     query.push_values(uuids.iter().cloned()).push(")");
 }
 
+/// Keeps the rules of a query that name no project, or one that is seen: a rule says that what it names is there.
+pub(crate) fn keep_rules(query: &mut Builder<'_>, org: &str, seen: Option<&Seen>) {
+    let Some(seen) = seen else {
+        return;
+    };
+    query.push(
+        " AND (project_id = '' OR project_id IN (SELECT o.id FROM projects o WHERE o.org_id = ",
+    );
+    query.push_bind(org.to_owned());
+    keep_only(query, "o.uuid", Some(&seen.projects));
+    query.push("))");
+}
+
 impl Store {
     /// Resolves what is visible in an organisation; `None` is everything.
     pub(crate) async fn seen(

@@ -5,6 +5,7 @@ use super::{
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
 use crate::model::DEFAULT_CLASS;
+use crate::store::identity::grants::{Seen, keep_only, keep_rules};
 use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::objects::{ModuleRule, ModuleRuleCreate};
@@ -38,6 +39,20 @@ pub(crate) async fn applicable(
     Ok(listed(connection, query, ORDER, &Paging::ALL, key)
         .await?
         .items)
+}
+
+/// Keeps the rules of a query that name no environment, or one that is seen.
+fn keep_environments(query: &mut Builder<'_>, org: &str, seen: Option<&Seen>) {
+    let Some(seen) = seen else {
+        return;
+    };
+    query.push(
+        " AND (env_id = '' OR env_id IN (SELECT o.id FROM environments o \
+         WHERE o.project_id = module_rules.project_id AND o.org_id = ",
+    );
+    query.push_bind(org.to_owned());
+    keep_only(query, "o.uuid", Some(&seen.environments));
+    query.push("))");
 }
 
 const ORDER: &[&str] = &["resource_type", "module_id", "resource_class", "id"];
@@ -140,19 +155,20 @@ impl Store {
         Ok(made)
     }
 
-    /// One module rule.
+    /// One module rule; one that names what is not seen is not there.
     pub(crate) async fn module_rule_get(
         &self,
         org: &str,
         id: &str,
+        seen: Option<&Seen>,
     ) -> Result<ModuleRule, ObjectError> {
         let mut connection = self.reading().await?;
-        let body: Option<String> =
-            sql::query("SELECT body FROM module_rules WHERE org_id = $1 AND id = $2")
-                .bind(org)
-                .bind(id)
-                .fetch_optional(&mut connection)
-                .await?;
+        let mut query = Builder::new("SELECT body FROM module_rules WHERE org_id = ");
+        query.push_bind(org.to_owned());
+        query.push(" AND id = ").push_bind(id.to_owned());
+        keep_rules(&mut query, org, seen);
+        keep_environments(&mut query, org, seen);
+        let body: Option<String> = query.build().fetch_optional(&mut connection).await?;
         unpack_optional(body)?.ok_or_else(missing)
     }
 
@@ -161,12 +177,15 @@ impl Store {
         &self,
         org: &str,
         filter: &ModuleRuleFilter,
+        seen: Option<&Seen>,
         paging: &Paging,
     ) -> Result<Listed<ModuleRule>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
         let mut query = Builder::new("SELECT body FROM module_rules WHERE org_id = ");
         query.push_bind(org.to_owned());
+        keep_rules(&mut query, org, seen);
+        keep_environments(&mut query, org, seen);
         for (text, value) in [
             (" AND resource_type = ", &filter.resource_type),
             (" AND module_id = ", &filter.module),

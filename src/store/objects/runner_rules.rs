@@ -4,6 +4,7 @@ use super::{
     Listed, ObjectError, Paging, environment_types, listed, new_id, now_us, owner_column, pack,
     require_listed_organization, require_organization, stamp, unpack_optional,
 };
+use crate::store::identity::grants::{Seen, keep_rules};
 use crate::store::sql::{self, Builder, Connection};
 use crate::store::{Store, StoreError};
 use crate::wire::runners::{LOCAL, PROCESS, RunnerRule, RunnerRuleCreate};
@@ -110,19 +111,19 @@ impl Store {
         Ok(made)
     }
 
-    /// One runner rule.
+    /// One runner rule; one that names what is not seen is not there.
     pub(crate) async fn runner_rule_get(
         &self,
         org: &str,
         id: &str,
+        seen: Option<&Seen>,
     ) -> Result<RunnerRule, ObjectError> {
         let mut connection = self.reading().await?;
-        let body: Option<String> =
-            sql::query("SELECT body FROM runner_rules WHERE org_id = $1 AND id = $2")
-                .bind(org)
-                .bind(id)
-                .fetch_optional(&mut connection)
-                .await?;
+        let mut query = Builder::new("SELECT body FROM runner_rules WHERE org_id = ");
+        query.push_bind(org.to_owned());
+        query.push(" AND id = ").push_bind(id.to_owned());
+        keep_rules(&mut query, org, seen);
+        let body: Option<String> = query.build().fetch_optional(&mut connection).await?;
         unpack_optional(body)?.ok_or_else(missing)
     }
 
@@ -131,12 +132,14 @@ impl Store {
         &self,
         org: &str,
         filter: &RunnerRuleFilter,
+        seen: Option<&Seen>,
         paging: &Paging,
     ) -> Result<Listed<RunnerRule>, ObjectError> {
         let mut connection = self.reading().await?;
         require_listed_organization(&mut connection, org).await?;
         let mut query = Builder::new("SELECT body FROM runner_rules WHERE org_id = ");
         query.push_bind(org.to_owned());
+        keep_rules(&mut query, org, seen);
         if let Some(project) = &filter.project {
             query
                 .push(" AND project_id IN ('', ")

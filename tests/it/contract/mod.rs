@@ -7,7 +7,7 @@ mod c12_rules;
 mod c12_runners;
 mod checklist;
 mod coverage;
-mod document;
+pub(crate) mod document;
 mod e20;
 pub(crate) mod http;
 mod inputs;

@@ -106,7 +106,7 @@ impl Fake {
 
     /// In containers of a daemon of its own.
     pub(super) fn own_daemon() -> Self {
-        let daemon = PrivateDocker::start();
+        let daemon = PrivateDocker::started();
         let place = Place::new(Launcher::Docker, Engine::OpenTofu);
         let host = daemon.host();
         place.settings(&format!("docker_host: {host}\n"));

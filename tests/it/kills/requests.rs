@@ -86,7 +86,7 @@ fn killed_while_its_image_is_built() {
 #[test]
 #[ignore = "needs docker and opentofu"]
 fn the_daemon_is_killed_while_it_builds() {
-    let mut daemon = PrivateDocker::start();
+    let daemon = PrivateDocker::started();
     let place = Place::new(Launcher::Docker, Engine::OpenTofu);
     let socket = place.work().join("docker.sock");
     let gate = Proxy::before(daemon.socket(), &socket, is_build);
@@ -113,13 +113,13 @@ fn the_daemon_is_killed_while_it_builds() {
         gate.is_waited_at()
     });
     let id = place.newest("dev");
-    daemon.kill9();
+    daemon.end("-KILL");
     gate.let_go();
     let record = ended(&place, &id, false, "no daemon, and none comes back");
     let class = &record["windlass"]["failure_class"];
     assert_eq!(class, "runner_unreachable", "{record:#}");
     client.wait().says(&["Start Docker"]);
-    daemon.restart();
+    daemon.start();
     place.ok(deploy());
     assert_eq!(place.resources("dev"), ["note"]);
 }

@@ -64,7 +64,7 @@ fn killed(fake: &Fake, stage: Stage, phase: Phase) {
 #[test]
 #[ignore = "needs docker and opentofu"]
 fn the_daemon_is_killed_while_a_run_goes_on() {
-    let mut fake = Fake::own_daemon();
+    let fake = Fake::own_daemon();
     for stage in [
         Stage::Planning,
         Stage::Applying,
@@ -73,7 +73,7 @@ fn the_daemon_is_killed_while_a_run_goes_on() {
     ] {
         let context = format!("the daemon while {stage:?}");
         let (client, id, object) = fake.stand(stage);
-        restart(&mut fake);
+        restart(&fake);
         // A daemon that starts ends the containers that it finds.
         let record = ended(&fake.place, &id, false, &context);
         assert_eq!(record["windlass"]["attempt"], 1, "{context}: {record:#}");
@@ -86,14 +86,14 @@ fn the_daemon_is_killed_while_a_run_goes_on() {
 #[test]
 #[ignore = "needs docker and opentofu"]
 fn the_daemon_is_killed_while_queued() {
-    let mut fake = Fake::own_daemon();
+    let fake = Fake::own_daemon();
     let (first, first_id, object) = fake.stand(Stage::Applying);
     let second = fake.place.start(fake.deploy());
     wait_until("the second one is in line", || {
         fake.place.newest("dev") != first_id
     });
     let second_id = fake.place.newest("dev");
-    restart(&mut fake);
+    restart(&fake);
     let context = "the daemon while one is in line";
     ended(&fake.place, &first_id, false, context);
     assert_eq!(fake.open(), Stage::Applying.leaves(&object));
@@ -104,8 +104,8 @@ fn the_daemon_is_killed_while_queued() {
     fake.goes_on(context);
 }
 
-fn restart(fake: &mut Fake) {
-    let daemon = fake.daemon.as_mut().expect("a daemon of its own");
-    daemon.kill9();
-    daemon.restart();
+fn restart(fake: &Fake) {
+    let daemon = fake.daemon.as_ref().expect("a daemon of its own");
+    daemon.end("-KILL");
+    daemon.start();
 }

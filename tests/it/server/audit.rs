@@ -158,3 +158,130 @@ fn the_log_is_exported_and_verified_and_tampering_is_found_with_its_number() {
         .refused(["audit", "verify", &path])
         .says(&["was rewritten", "number 1"]);
 }
+
+/// The rows of the organisation as they are stored: number, hash, entry.
+fn stored(place: &Place) -> Vec<(i64, String, Value)> {
+    place.in_database(async |database| {
+        use sqlx::Row as _;
+        let query = "SELECT number, hash, entry FROM audit WHERE org_id = 'acme' ORDER BY number";
+        let rows = sqlx::query(query).fetch_all(database).await.expect("rows");
+        let each = rows.iter().map(|row| {
+            let entry: String = row.get(2);
+            (
+                row.get(0),
+                row.get(1),
+                serde_json::from_str(&entry).expect("JSON"),
+            )
+        });
+        each.collect()
+    })
+}
+
+fn store(place: &Place, rows: &[(i64, String, Value)]) {
+    place.breach(async |database| {
+        let remove = sqlx::query("DELETE FROM audit WHERE org_id = 'acme'");
+        remove.execute(&mut *database).await.expect("removes");
+        for (number, hash, entry) in rows {
+            sqlx::query(
+                "INSERT INTO audit (org_id, number, hash, entry) VALUES ('acme', $1, $2, $3)",
+            )
+            .bind(number)
+            .bind(hash)
+            .bind(entry.to_string())
+            .execute(&mut *database)
+            .await
+            .expect("inserts");
+        }
+    });
+}
+
+/// Chains entries anew, as the format says and a forger would.
+fn chained(entries: impl IntoIterator<Item = Value>) -> Vec<(i64, String, Value)> {
+    use sha2::{Digest as _, Sha256};
+    let mut before = "0".repeat(64);
+    let mut rows = Vec::new();
+    for (number, mut entry) in (1..).zip(entries) {
+        entry["number"] = json!(number);
+        let sorted: std::collections::BTreeMap<String, Value> =
+            serde_json::from_value(entry.clone()).expect("an object");
+        let canonical = serde_json::to_string(&sorted).expect("JSON");
+        let hash = Sha256::digest(format!("windlass-audit-1\n{before}\n{canonical}"));
+        before = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        rows.push((number, before.clone(), entry));
+    }
+    rows
+}
+
+#[test]
+fn a_database_that_was_changed_by_hand_is_found_out() {
+    let place = Place::without_engine();
+    let server = Server::start(&place, &[]);
+    let machine = server.client(TOKEN);
+    for project in ["one", "two", "three", "four"] {
+        machine.ok(["create", "project", project]);
+    }
+    server.stop();
+    place
+        .with_variable("WINDLASS_URL", "local")
+        .with_variable("WINDLASS_ORG", ORG);
+    place.ok(["audit", "export", "-o", "kept.jsonl"]);
+    let whole = stored(&place);
+    assert_eq!(whole.len(), 4);
+    let entries = || whole.iter().map(|(_, _, entry)| entry.clone());
+    assert_eq!(chained(entries()), whole, "the format is as it is said");
+
+    let mut altered = whole.clone();
+    altered[1].2["outcome"] = json!("denied");
+    let mut rehashed = whole.clone();
+    rehashed[1] = chained(entries().map(|mut entry| {
+        entry["outcome"] = json!("denied");
+        entry
+    }))[1]
+        .clone();
+    let mut shorter = whole.clone();
+    shorter.remove(1);
+    let mut swapped = whole.clone();
+    swapped.swap(1, 2);
+    swapped[1].0 = 2;
+    swapped[2].0 = 3;
+    for (what, rows, says) in [
+        ("a row is altered", &altered, "number 2 was altered"),
+        ("and its hash", &rehashed, "number 2 was altered"),
+        ("a row is taken out", &shorter, "number 2 is missing"),
+        ("two change places", &swapped, "number 2"),
+        (
+            "the first goes",
+            &whole[1..].to_vec(),
+            "number 1 is missing",
+        ),
+    ] {
+        store(&place, rows);
+        let done = place.refused(["audit", "verify"]);
+        assert!(done.stderr.contains(says), "{what}\n{done}");
+        place
+            .refused(["audit", "export", "-o", "-"])
+            .says(&["tampered"]);
+    }
+
+    // What is consistent in itself is only found out by a head that was kept elsewhere.
+    let forged = chained(entries().map(|mut entry| {
+        if entry["number"] == 2 {
+            entry["actor_name"] = json!("Somebody else");
+        }
+        entry
+    }));
+    let without = chained(entries().filter(|entry| entry["number"] != 2));
+    for (what, rows, says) in [
+        ("rewritten whole", &forged, "was rewritten: number 2"),
+        ("a row less", &without, "was rewritten: number 2"),
+        ("cut off", &whole[..3].to_vec(), "number 4"),
+        ("emptied", &Vec::new(), "number 1"),
+    ] {
+        store(&place, rows);
+        place.ok(["audit", "verify"]);
+        let done = place.refused(["audit", "verify", "kept.jsonl"]);
+        assert!(done.stderr.contains(says), "{what}\n{done}");
+    }
+    store(&place, &whole);
+    place.ok(["audit", "verify", "kept.jsonl"]);
+}

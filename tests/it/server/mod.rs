@@ -5,6 +5,8 @@ mod http;
 mod identity;
 mod login;
 mod oidc;
+mod scopes;
+mod traces;
 
 use std::path::PathBuf;
 

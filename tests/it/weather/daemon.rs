@@ -2,144 +2,15 @@
 //!
 //! The daemons that are stopped and filled here are the tests' own, so that nothing else on the machine notices.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-
 use serde_json::Value;
 
-use super::{Mount, as_root, begin, gated};
+use super::{Mount, begin, gated};
+use crate::dockerd::PrivateDocker;
 use crate::kills::settle;
-use crate::support::{CATALOGUE, Engine, Launcher, Place, kill, mirror, wait_until};
-
-/// A container daemon of a test.
-struct Daemon {
-    /// Short, because sockets lie in it.
-    root: tempfile::TempDir,
-    live_restore: bool,
-}
-
-impl Daemon {
-    fn new() -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("wd-")
-            .tempdir_in("/tmp")
-            .expect("a directory");
-        fs::create_dir(root.path().join("data")).expect("a directory");
-        Self {
-            root,
-            live_restore: false,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn socket(&self) -> String {
-        format!("unix://{}", self.path("docker.sock").display())
-    }
-
-    /// Its runtime is a process of its own, which a restart of the daemon leaves alone.
-    fn start(&self) {
-        let at = |name: &str| self.path(name).display().to_string();
-        let runtime = at("containerd.sock");
-        fs::write(
-            self.path("containerd.toml"),
-            format!(
-                "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{runtime}\"\n",
-                at("containerd"),
-                at("containerd-state"),
-            ),
-        )
-        .expect("the settings of the runtime");
-        let in_background = |words: &str| {
-            let script = format!(
-                "PATH=$PATH:/usr/sbin:/sbin setsid {words} </dev/null >>{} 2>&1 &",
-                at("log")
-            );
-            assert!(as_root(&["sh", "-c", &script]), "`{words}` starts");
-        };
-        if !self.path("containerd.sock").exists() {
-            in_background(&format!("containerd --config {}", at("containerd.toml")));
-            wait_until("the runtime of the test listens", || {
-                self.path("containerd.sock").exists()
-            });
-        }
-        in_background(&format!(
-            // In a network namespace of its own: a daemon without a bridge removes that of the machine's daemon.
-            "unshare --net dockerd --data-root {} --exec-root {} --pidfile {} --host {} --group {} --containerd {runtime} \
-             --bridge none --iptables=false --live-restore={}",
-            at("data"),
-            at("exec"),
-            at("pid"),
-            self.socket(),
-            rustix::process::getegid().as_raw(),
-            self.live_restore,
-        ));
-        wait_until("the daemon of the test answers", || {
-            self.docker(&["version"]).is_some()
-        });
-    }
-
-    /// What a Docker command prints; `None`: it failed.
-    fn docker(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("docker")
-            .args(["--host", &self.socket()])
-            .args(arguments)
-            .output()
-            .expect("the docker command");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        output.status.success().then_some(text)
-    }
-
-    fn pid(&self) -> Option<i32> {
-        let text = fs::read_to_string(self.path("pid")).ok()?;
-        text.trim().parse().ok()
-    }
-
-    /// Ends it with this signal and waits until it has.
-    fn end(&self, signal: &str) {
-        let Some(pid) = self.pid() else { return };
-        as_root(&["kill", signal, &pid.to_string()]);
-        wait_until("the daemon of the test ends", || {
-            fs::read_link(format!("/proc/{pid}/exe")).is_err()
-        });
-        let _ = fs::remove_file(self.path("pid"));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Some(all) = self.docker(&["ps", "--all", "--quiet"]) {
-            for container in all.split_whitespace() {
-                self.docker(&["rm", "--force", "--volumes", container]);
-            }
-        }
-        self.end("-TERM");
-        // Helpers of a daemon that was killed, and what is mounted below it.
-        let exec = self.root.path().display().to_string();
-        for (pid, line) in crate::support::processes() {
-            if line.iter().any(|word| word.contains(&exec)) {
-                kill(pid);
-            }
-        }
-        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-        for target in mounts
-            .lines()
-            .rev()
-            .filter_map(|line| line.split(' ').nth(1))
-        {
-            if target.starts_with(&exec) {
-                as_root(&["umount", "--lazy", target]);
-            }
-        }
-        as_root(&["rm", "-rf", "--one-file-system", &exec]);
-    }
-}
+use crate::support::{CATALOGUE, Engine, Launcher, Place, mirror, wait_until};
 
 /// A place whose runs go to this daemon, in containers without a network.
-fn place_at(daemon: &Daemon) -> Place {
+fn place_at(daemon: &PrivateDocker) -> Place {
     let place = Place::new(Launcher::Docker, Engine::OpenTofu);
     let engine = place.engine();
     place.settings(&format!(
@@ -147,7 +18,7 @@ fn place_at(daemon: &Daemon) -> Place {
         engine.name(),
         engine.binary().display(),
         mirror().display(),
-        daemon.socket()
+        daemon.host()
     ));
     runner(&place, "mine", "network: none, standby_secs: 0");
     place
@@ -186,8 +57,7 @@ fn ended_once(place: &Place, id: &str, context: &str) -> Value {
 #[test]
 #[ignore = "needs docker and opentofu"]
 fn a_daemon_that_is_restarted_while_a_run_applies_ends_it_once() {
-    let mut daemon = Daemon::new();
-    daemon.start();
+    let mut daemon = PrivateDocker::started();
     let place = place_at(&daemon);
     place.ok(deploy("base.yaml", "mine"));
     for (live_restore, signal) in [
@@ -243,7 +113,7 @@ fn a_daemon_that_is_restarted_while_a_run_applies_ends_it_once() {
 #[test]
 #[ignore = "needs docker and opentofu"]
 fn no_space_for_the_image_is_said_and_leaves_nothing_half_built() {
-    let daemon = Daemon::new();
+    let daemon = PrivateDocker::new();
     let disk = Mount::tmpfs(&daemon.path("data"), "48m");
     daemon.start();
     let place = place_at(&daemon);

@@ -12,26 +12,12 @@ mod stubborn;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::{CATALOGUE, Engine, Launcher, Place};
-
-/// Runs a command as root, with `sudo` where that is needed.
-fn as_root(words: &[&str]) -> bool {
-    let mut command = if rustix::process::geteuid().is_root() {
-        Command::new(words[0])
-    } else {
-        let mut command = Command::new("sudo");
-        command.args(["-n", words[0]]);
-        command
-    };
-    let output = command.args(&words[1..]).output();
-    output.is_ok_and(|output| output.status.success())
-}
+use crate::support::{CATALOGUE, Engine, Launcher, Place, as_root};
 
 /// A small file system of its own in a directory, until it is dropped.
 struct Mount(PathBuf);

@@ -7,7 +7,7 @@ use crate::server::{Server, TOKEN};
 use crate::support::{Engine, Launcher, Place};
 
 /// A server with an environment `shop/dev`, whose runs are processes.
-struct Live {
+pub(super) struct Live {
     server: Server,
     place: Place,
 }
@@ -21,8 +21,11 @@ output "platform_orchestrator_metadata" { value = { "Kind" = "note" } }
 "#;
 
 impl Live {
-    async fn new() -> Self {
-        let place = Place::new(Launcher::Process, Engine::OpenTofu);
+    pub(super) async fn new() -> Self {
+        Self::at(Place::new(Launcher::Process, Engine::OpenTofu)).await
+    }
+
+    pub(super) async fn at(place: Place) -> Self {
         let server = Server::start(&place, &[]);
         let live = Self { server, place };
         live.make("/env-types", json!({"id": "dev"})).await;
@@ -47,7 +50,16 @@ impl Live {
         live
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let token = format!("Bearer {TOKEN}");
         let headers = [
             ("authorization", token.as_str()),
@@ -66,13 +78,13 @@ impl Live {
         (reply.status, reply.json())
     }
 
-    async fn make(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn make(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.call("POST", path, Some(&body)).await;
         assert_eq!(status, 201, "{path}: {answer}");
         answer
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         let (status, answer) = self.call("GET", path, None).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
@@ -99,7 +111,7 @@ impl Live {
         self.ended(made["id"].as_str().expect("id")).await
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    pub(super) async fn ended(&self, id: &str) -> Value {
         loop {
             let (status, answer) = self
                 .call(

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod graph;
+mod leave;
 mod life;
 mod lived;
 mod placeholders;
