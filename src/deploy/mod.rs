@@ -49,7 +49,7 @@ use crate::wire::runners::Shortcuts;
 pub(crate) struct Settings {
     /// Whether the reserved runner `local` may serve.
     pub(crate) allow_local: bool,
-    /// Whether the reserved runner `process` may serve.
+    /// Whether runners of type `process` may serve, the reserved one among them.
     pub(crate) allow_process: bool,
     /// Whether `init` may download what the mirror lacks.
     pub(crate) allow_downloads: bool,

@@ -103,8 +103,15 @@ pub(super) async fn choose(
         },
     };
     // Found out now rather than when it is claimed.
-    if out_of_reach(&runner).is_none() {
-        launch(&runner)?;
+    if out_of_reach(&runner).is_none() && matches!(launch(&runner)?, Launch::Process(_)) {
+        // One that somebody made is no way around the setting.
+        if !settings.allow_process {
+            return Err(Error::Conflict(format!(
+                "the runner `{}` is of type `process`, which is switched off by a setting of this server; use a runner \
+                 of type `docker`",
+                runner.id
+            )));
+        }
     }
     backend(&runner)?;
     state_place(&runner, store.instance())?;

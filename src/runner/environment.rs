@@ -1,8 +1,12 @@
 //! The engine's variables that a runner names, resolved on the host that launches the run.
 //!
 //! Values are secret: they appear in no error, only names and paths do. They go into the job and nowhere else.
+//!
+//! Whoever administers an organisation names variables and files of a host that others share. What is Windlass' own there
+//! (its tokens, the key ring, states of other environments) is refused: a run must not be a way to read it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::LaunchError;
 use crate::model::phase::FailureClass;
@@ -22,15 +26,35 @@ const OURS: &[&str] = &[
     "CHECKPOINT_DISABLE",
 ];
 
+/// How the variables begin that tell this program what to do, tokens among them.
+const OF_WINDLASS: &str = "WINDLASS_";
+
 /// Resolves every value, or says everything that is wrong at once.
 pub(crate) fn resolve(
     wanted: &BTreeMap<String, EnvironmentValue>,
+    data_dir: &Path,
 ) -> Result<BTreeMap<String, String>, LaunchError> {
-    resolve_with(wanted, |name| std::env::var(name))
+    resolve_with(wanted, &own_paths(data_dir), |name| std::env::var(name))
+}
+
+/// The data directory, and every path that a variable of ours names.
+fn own_paths(data_dir: &Path) -> Vec<PathBuf> {
+    let of_ours = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(OF_WINDLASS));
+        Some(PathBuf::from(value)).filter(|path| is_ours && path.is_absolute())
+    };
+    let named = std::env::vars_os().filter_map(of_ours);
+    std::iter::once(data_dir.to_owned())
+        .chain(named)
+        .filter_map(|path| path.canonicalize().ok())
+        .collect()
 }
 
 fn resolve_with(
     wanted: &BTreeMap<String, EnvironmentValue>,
+    own: &[PathBuf],
     env: impl Fn(&str) -> Result<String, std::env::VarError>,
 ) -> Result<BTreeMap<String, String>, LaunchError> {
     let mut found = BTreeMap::new();
@@ -48,6 +72,9 @@ fn resolve_with(
         }
         let text = match value {
             EnvironmentValue::Literal(text) => Ok(text.clone()),
+            EnvironmentValue::FromEnv(source) if source.starts_with(OF_WINDLASS) => Err(format!(
+                "`{name}` comes from the variable `{source}`, which is the server's own"
+            )),
             EnvironmentValue::FromEnv(source) => env(source).map_err(|error| match error {
                 std::env::VarError::NotPresent => {
                     format!("`{name}` comes from the variable `{source}`, which is not set where the worker runs")
@@ -56,7 +83,7 @@ fn resolve_with(
                     format!("`{name}` comes from the variable `{source}`, whose value is not UTF-8")
                 }
             }),
-            EnvironmentValue::FromFile(path) => read(name, path),
+            EnvironmentValue::FromFile(path) => read(name, path, own),
         };
         match text {
             Ok(text) if text.contains('\0') => {
@@ -82,8 +109,13 @@ fn resolve_with(
     }
 }
 
-fn read(name: &str, path: &str) -> Result<String, String> {
+fn read(name: &str, path: &str, own: &[PathBuf]) -> Result<String, String> {
     let problem = |what: &str| format!("`{name}` comes from the file `{path}`, which {what}");
+    // Links are followed first.
+    let real = Path::new(path).canonicalize().ok();
+    if real.is_some_and(|real| own.iter().any(|own| real.starts_with(own))) {
+        return Err(problem("is the server's own"));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => problem("does not exist on this host"),
         std::io::ErrorKind::PermissionDenied => problem("may not be read by this user"),
@@ -139,6 +171,7 @@ mod tests {
                 ("B", EnvironmentValue::FromEnv("HAVE".into())),
                 ("C", EnvironmentValue::FromFile(file.display().to_string())),
             ]),
+            &[],
             env,
         )
         .expect("all there");
@@ -157,6 +190,7 @@ mod tests {
                 ("C", EnvironmentValue::Literal("sec\0ret".into())),
                 ("TF_CLI_ARGS_apply", EnvironmentValue::Literal("-x".into())),
             ]),
+            &[],
             env,
         )
         .expect_err("nothing there");
@@ -172,5 +206,29 @@ mod tests {
         }
         assert!(!error.message.contains("ret"), "{}", error.message);
         assert_eq!(error.class, FailureClass::ConfigInvalid);
+    }
+
+    #[test]
+    fn what_is_the_programs_own_is_given_to_no_run() {
+        let own = tempfile::tempdir().expect("a directory");
+        let ring = own.path().join("keyring");
+        std::fs::write(&ring, "planted").expect("written");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let link = elsewhere.path().join("link");
+        std::os::unix::fs::symlink(&ring, &link).expect("a link");
+        let own = [own.path().canonicalize().expect("there")];
+        for value in [
+            EnvironmentValue::FromEnv("WINDLASS_TOKEN".into()),
+            EnvironmentValue::FromFile(ring.display().to_string()),
+            EnvironmentValue::FromFile(link.display().to_string()),
+        ] {
+            let error = resolve_with(&wanted(&[("A", value)]), &own, env).expect_err("refused");
+            assert!(
+                error.message.contains("the server's own"),
+                "{}",
+                error.message
+            );
+            assert!(!error.message.contains("planted"), "{}", error.message);
+        }
     }
 }

@@ -120,7 +120,7 @@ impl ProcessLauncher {
                 "the runner type `process` keeps the state on this host; this environment's state is elsewhere. Use a runner of type `docker`, or a runner whose state storage is `local`",
             ));
         }
-        environment::resolve(&wanted.environment)?;
+        environment::resolve(&wanted.environment, &self.settings.data_dir)?;
         let engine = self.engine(wanted, &assignment.job)?;
         let state = state::directory(&self.settings.data_dir, &assignment.env_uuid)
             .map_err(|why| failed("find the state directory", &why))?;
@@ -260,7 +260,7 @@ impl Launcher for ProcessLauncher {
             ));
         };
         let mut job = assignment.job.clone();
-        job.environment = environment::resolve(&wanted.environment)?;
+        job.environment = environment::resolve(&wanted.environment, &self.settings.data_dir)?;
         let found = self.engine(wanted, &job).ok();
         job.engine = wanted.engine.clone().or(job.engine);
         let program = found.map(|found| found.path);

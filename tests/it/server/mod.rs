@@ -1,6 +1,7 @@
 //! The server as a process of its own, and clients that reach it over the network only.
 
 mod audit;
+mod extensions;
 mod http;
 mod identity;
 mod login;
@@ -34,13 +35,10 @@ impl Server {
         place
             .with_variable("WINDLASS_BOOTSTRAP_ORG", org)
             .with_variable("WINDLASS_BOOTSTRAP_TOKEN", token);
-        let mut line = vec![
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--process-runner",
-            "true",
-        ];
+        let mut line = vec!["serve", "--listen", "127.0.0.1:0"];
+        if !arguments.contains(&"--process-runner") {
+            line.extend(["--process-runner", "true"]);
+        }
         line.extend(arguments);
         let mut process = place.start(line);
         let mut url = None;
