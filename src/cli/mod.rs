@@ -304,6 +304,10 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
     let settings = settings::load(&Flags {
         org: cli.global.org,
         data_dir: cli.global.data_dir,
+        database_url: match &cli.command {
+            Command::Serve(serve) => serve.database_url().map(str::to_owned),
+            _ => None,
+        },
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -2,6 +2,10 @@
 //! the file. One checked [`Settings`]; rooms get their parts from it.
 //!
 //! Why `PO_*` is read: a pipeline written for the field's other client works unchanged.
+//!
+//! Why an address of a database with a password in it is refused as a flag: every user of the machine reads the
+//! arguments of every process, and to warn would be too late. The same address without the password works, because
+//! the driver knows `PGPASSWORD` and the file that `PGPASSFILE` names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -117,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// The database behind it.
     pub(crate) database: Location,
+    /// Where that was said: `flag`, the variable, `settings file` or `default`.
+    pub(crate) database_from: &'static str,
     /// Where the settings file is, or would be.
     pub(crate) config_file: PathBuf,
     /// Its content.
@@ -180,6 +186,8 @@ pub(crate) struct Flags {
     pub(crate) org: Option<String>,
     /// `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
+    /// `--database-url`.
+    pub(crate) database_url: Option<String>,
 }
 
 /// Reads the environment and the file.
@@ -230,11 +238,34 @@ fn resolve(
         Some(dir) => dir,
         None => default_data_dir?,
     };
-    let database = match (env("WINDLASS_DATABASE_URL"), &file.database_url) {
-        (Some(text), _) => Location::parse(&text).context("WINDLASS_DATABASE_URL")?,
-        (None, Some(DatabaseUrl(text))) => Location::parse(text)
-            .with_context(|| format!("`database_url` in `{}`", config_file.display()))?,
-        (None, None) => Location::default(),
+    let named = (
+        &flags.database_url,
+        env("WINDLASS_DATABASE_URL"),
+        &file.database_url,
+    );
+    let (database, database_from) = match named {
+        (Some(text), ..) => {
+            let found = Location::parse(text).context("--database-url")?;
+            if found.has_password() {
+                bail!(
+                    "--database-url holds a password, and every user of this machine can read the arguments of its processes: \
+                     change that password, then leave it out here and give it in PGPASSWORD or a file that PGPASSFILE names, \
+                     or give the whole address in WINDLASS_DATABASE_URL or as `database_url` in `{}`",
+                    config_file.display()
+                );
+            }
+            (found, "flag")
+        }
+        (None, Some(text), _) => {
+            let found = Location::parse(&text).context("WINDLASS_DATABASE_URL")?;
+            (found, "WINDLASS_DATABASE_URL")
+        }
+        (None, None, Some(DatabaseUrl(text))) => {
+            let found = Location::parse(text)
+                .with_context(|| format!("`database_url` in `{}`", config_file.display()))?;
+            (found, "settings file")
+        }
+        (None, None, None) => (Location::default(), "default"),
     };
     Ok(Settings {
         url,
@@ -242,6 +273,7 @@ fn resolve(
         token,
         data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
         database,
+        database_from,
         config_file,
         file,
     })
@@ -346,6 +378,34 @@ mod tests {
         );
         let refused = format!("{:?}", refused.expect_err("refuses"));
         assert!(refused.contains("WINDLASS_DATABASE_URL") && !refused.contains("geheim"));
+    }
+
+    #[test]
+    fn a_database_is_named_by_a_flag_but_a_password_is_not() {
+        let named = |url: &str| {
+            let flags = Flags {
+                database_url: Some(url.to_owned()),
+                ..Flags::default()
+            };
+            let env = |name: &str| {
+                (name == "WINDLASS_DATABASE_URL").then(|| "postgres://env/windlass".to_owned())
+            };
+            let path = "c.yaml".into();
+            resolve(&flags, env, path, File::default(), Ok("/d".into()))
+        };
+        let settings = named("postgres://me@flag/windlass").expect("resolves");
+        assert_eq!(format!("{:?}", settings.database), "postgres://flag:5432/windlass");
+        assert_eq!(settings.database_from, "flag");
+        for url in [
+            "postgres://me:geheim@flag/windlass",
+            "postgres://me@flag/windlass?sslmode=require&password=geheim",
+        ] {
+            let refused = format!("{:?}", named(url).expect_err("refuses"));
+            assert!(
+                refused.contains("PGPASSWORD") && !refused.contains("geheim"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

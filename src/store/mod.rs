@@ -219,8 +219,8 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
     let database = match &config.database {
         Location::DataDirectory => sqlite(&place.database()).await?,
         Location::File(path) => sqlite(path).await?,
-        Location::Postgres(options) => {
-            let database = Database::postgres(options);
+        Location::Postgres(server) => {
+            let database = Database::postgres(&server.options);
             shared::check_server(&database).await?;
             database
         }

@@ -58,6 +58,14 @@ impl Home {
         }
     }
 
+    /// One of this database.
+    pub(crate) fn at(database: Location) -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            database,
+        }
+    }
+
     /// A data directory beside the same database, as another server has it.
     pub(crate) fn other(&self) -> Self {
         Self {
@@ -153,6 +161,11 @@ impl Server {
         assert_eq!(done, "done\n", "{word}");
     }
 
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.home
+    }
+
     /// A data directory and a new, empty database of this server.
     pub(crate) async fn home(&self) -> Home {
         empty(&self.home, "").await
@@ -171,10 +184,10 @@ impl Shared {
         static MADE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
         MADE.get_or_init(|| async {
             run(&self.home, "CREATE DATABASE migrated").await;
-            let Location::Postgres(options) = address(&self.home, "migrated") else {
+            let Location::Postgres(server) = address(&self.home, "migrated") else {
                 unreachable!("it is one");
             };
-            let database = Database::postgres(&options);
+            let database = Database::postgres(&server.options);
             super::migrate::bring_up(&database).await.expect("migrates");
             database.close().await;
         })
@@ -213,10 +226,10 @@ fn address(home: &Path, name: &str) -> Location {
 }
 
 async fn run(home: &Path, statement: &str) {
-    let Location::Postgres(options) = address(home, "postgres") else {
+    let Location::Postgres(server) = address(home, "postgres") else {
         unreachable!("it is one");
     };
-    let mut connection = options.connect().await.expect("connects");
+    let mut connection = server.options.connect().await.expect("connects");
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
         .execute(&mut connection)
         .await

@@ -25,12 +25,20 @@ use crate::ui::console;
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
+    /// The database: `sqlite:`, `sqlite:PATH` or `postgres://USER@HOST/NAME`; a password goes into PGPASSWORD, or the whole address into [env: WINDLASS_DATABASE_URL] [default: sqlite:]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
     /// Print the settings in effect and where each came from, and serve nothing; secrets are masked
     #[arg(long)]
     print_settings: bool,
 }
 
 impl Serve {
+    /// The address of the database, where the command line names one.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
     /// Serves until SIGTERM or Ctrl-C.
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
         let client = &session.settings;

@@ -351,8 +351,8 @@ impl ServeSettings {
         line("dev", self.dev.to_string(), &dev);
         line(
             "database_url",
-            format!("{:?}", client.database),
-            &"WINDLASS_DATABASE_URL, settings file or default; without user and password",
+            client.database.masked(),
+            &client.database_from,
         );
         line(
             "data_dir",

@@ -39,7 +39,16 @@ pub(crate) enum Location {
     /// A file of SQLite.
     File(PathBuf),
     /// A database of a PostgreSQL server.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Server>),
+}
+
+/// How a PostgreSQL server is reached, and what may be shown of that.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(in crate::store) options: PgConnectOptions,
+    /// The address with `…` for everything that may be secret.
+    masked: String,
+    has_password: bool,
 }
 
 /// Why an address names no database. Never quotes it.
@@ -82,6 +91,9 @@ impl Location {
         if !text.starts_with("postgres:") && !text.starts_with("postgresql:") {
             return Err(BadLocation::Scheme);
         }
+        if !text.contains("://") {
+            return Err(BadLocation::Address);
+        }
         let (_, query) = text.split_once('?').unwrap_or((text, ""));
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let name = pair.split('=').next().unwrap_or(pair);
@@ -97,13 +109,35 @@ impl Location {
             }
         }
         match PgConnectOptions::from_str(text) {
-            Ok(options) => Ok(Self::Postgres(Box::new(
-                match options.get_application_name() {
+            Ok(options) => {
+                let (masked, has_password) = masked(text);
+                let options = match options.get_application_name() {
                     Some(_) => options,
                     None => options.application_name("windlass"),
-                },
-            ))),
+                };
+                Ok(Self::Postgres(Box::new(Server {
+                    options,
+                    masked,
+                    has_password,
+                })))
+            }
             Err(_) => Err(BadLocation::Address),
+        }
+    }
+
+    /// Whether the address itself holds a password.
+    pub(crate) fn has_password(&self) -> bool {
+        match self {
+            Self::Postgres(server) => server.has_password,
+            Self::DataDirectory | Self::File(_) => false,
+        }
+    }
+
+    /// The address as it may be printed.
+    pub(crate) fn masked(&self) -> String {
+        match self {
+            Self::Postgres(server) => server.masked.clone(),
+            Self::DataDirectory | Self::File(_) => format!("{self:?}"),
         }
     }
 }
@@ -113,9 +147,42 @@ impl std::fmt::Debug for Location {
         match self {
             Self::DataDirectory => f.write_str("sqlite:"),
             Self::File(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(options) => f.write_str(&name_of(options)),
+            Self::Postgres(server) => f.write_str(&name_of(&server.options)),
         }
     }
+}
+
+/// An address that was read without error, with `…` for the password, and whether there was one. `options` may set
+/// anything, so they are masked too.
+fn masked(text: &str) -> (String, bool) {
+    let mut has_password = false;
+    let (address, query) = match text.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (text, None),
+    };
+    let mut shown = match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((user, host))) => {
+            let user = user.split_once("://").map_or("", |(_, user)| user);
+            match user.split_once(':') {
+                Some((user, _)) => {
+                    has_password = true;
+                    format!("{scheme}://{user}:…@{host}")
+                }
+                None => format!("{scheme}://{user}@{host}"),
+            }
+        }
+        _ => address.to_owned(),
+    };
+    for (at, pair) in query.unwrap_or_default().split('&').enumerate() {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        has_password |= name == "password";
+        let secret = name == "password" || name.starts_with("options");
+        if !name.is_empty() {
+            let value = if secret { "…" } else { value };
+            shown.push_str(&format!("{}{name}={value}", if at == 0 { '?' } else { '&' }));
+        }
+    }
+    (shown, has_password)
 }
 
 /// How a PostgreSQL database is called where people read it.
@@ -152,10 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_printed_of_an_address_has_no_password() {
+        for (text, expected, has_password) in [
+            ("sqlite:", "sqlite:", false),
+            ("postgres://me@h/n", "postgres://me@h/n", false),
+            (
+                "postgres://me:geheim@h:5/n?sslmode=verify-full",
+                "postgres://me:…@h:5/n?sslmode=verify-full",
+                true,
+            ),
+            (
+                "postgres://h/n?user=me&password=geheim",
+                "postgres://h/n?user=me&password=…",
+                true,
+            ),
+        ] {
+            let found = Location::parse(text).expect("parses");
+            assert_eq!(found.masked(), expected);
+            assert_eq!(found.has_password(), has_password);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_without_the_password() {
         for text in [
             "mysql://me:geheim@host/name",
             "geheim",
+            "postgres:me:geheim@host/name",
             "postgres://me:geheim@host:port/name",
             "postgres://me:geheim@host/name?sslmode=geheim",
             "postgres://me:pass?geheim@host/name",

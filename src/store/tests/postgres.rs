@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::store::deployments::code;
 use crate::store::sql::Connection;
+use crate::store::Location;
 use crate::store::testing::Server;
 
 /// A reference: its table, what it refers to, what happens on removal, and the pairs of columns.
@@ -190,6 +191,42 @@ async fn two_servers_that_start_at_once_migrate_once_and_need_one_key_ring() {
     let digest = opened.blob_put(b"some code").await.expect("keeps");
     assert_eq!(again.blob_get(&digest).await.expect("reads"), b"some code");
     assert_ne!(opened.instance(), again.instance());
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn a_server_is_reached_by_tls_and_only_where_its_certificate_is_trusted() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    let server = Server::start(&["ssl=on", "listen_addresses=127.0.0.1", &format!("port={port}")]);
+    let certificate = server.path().join("server.crt");
+    let opened = async |host: &str, parameters: &str| {
+        let url = format!("postgres://windlass@{host}:{port}/postgres?{parameters}");
+        Home::at(Location::parse(&url).expect("parses"))
+            .try_open()
+            .await
+    };
+    let trusting = format!("sslmode=verify-full&sslrootcert={}", certificate.display());
+    let store = opened("127.0.0.1", &trusting).await.expect("opens");
+    let mut reading = store.reading().await.expect("reads");
+    let ssl: String =
+        sql::query("SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            .fetch_one(&mut reading)
+            .await
+            .expect("reads");
+    assert_eq!(ssl, "true");
+    // Another name than the certificate has, and a certificate that no authority signed.
+    for (host, parameters) in [
+        ("localhost", trusting.as_str()),
+        ("127.0.0.1", "sslmode=verify-full"),
+    ] {
+        let refused = opened(host, parameters).await.err().expect("refuses");
+        assert!(
+            format!("{refused:?}").contains("ertificate"),
+            "{host}: {refused:?}"
+        );
+    }
 }
 
 #[tokio::test]

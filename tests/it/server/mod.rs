@@ -170,9 +170,25 @@ fn the_settings_in_effect_are_printed_with_their_sources() {
         "listen: 127.0.0.1:9 # flag",
         "stop_seconds: 3 # WINDLASS_STOP_SECONDS",
         "log_format: text # default",
+        "database_url: sqlite: # default",
     ] {
         assert!(done.stdout.contains(line), "{line}\n{done}");
     }
+    let named = |url: &str| place.run(["serve", "--print-settings", "--database-url", url]);
+    let done = named("postgres://me@db.example/windlass?sslmode=verify-full");
+    let line = "database_url: postgres://me@db.example/windlass?sslmode=verify-full # flag";
+    assert!(done.stdout.contains(line), "{done}");
+    let done = named("postgres://me:geheim@db.example/windlass");
+    assert_eq!(done.code, Some(1));
+    done.says(&["--database-url holds a password", "PGPASSWORD"]);
+    assert!(!done.stderr.contains("geheim"));
+    place.with_variable(
+        "WINDLASS_DATABASE_URL",
+        "postgres://me:geheim@db.example/windlass",
+    );
+    let done = place.ok(["serve", "--print-settings"]);
+    let line = "database_url: postgres://me:…@db.example/windlass # WINDLASS_DATABASE_URL";
+    assert!(done.stdout.contains(line), "{done}");
     place
         .refused(["serve", "--dev", "--listen", "0.0.0.0:0"])
         .says(&["only works on a loopback address"]);
