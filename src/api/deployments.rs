@@ -6,9 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use super::entry::{Routes, routes};
 use super::App;
 use super::auth::Caller;
 use super::body::{Body, Fields, Problems, Text};
@@ -26,8 +25,8 @@ use crate::wire::{ErrorBody, Page};
 const WAIT: Duration = Duration::from_secs(25);
 
 /// The routes of deployments. v1's older names of two actions are answered as well.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(list, create))
         .routes(routes!(last))
         .routes(routes!(read))

@@ -55,7 +55,7 @@ pub(crate) async fn openapi() -> impl IntoResponse {
 
 /// The whole document.
 fn document() -> Value {
-    let made = super::routes().into_openapi();
+    let made = super::routes().into_document();
     let mut document = serde_json::to_value(made).expect("it is made of texts");
     document["openapi"] = json!("3.1.0");
     document["info"] = json!({

@@ -205,6 +205,12 @@ impl From<StoreError> for Refusal {
         };
         Self {
             code: Some(trouble.code()),
+            // What goes by itself: others write, a server is started again. A disk has to be seen to.
+            retry_after: match trouble {
+                Trouble::Busy => NonZero::new(1),
+                Trouble::Away => NonZero::new(5),
+                Trouble::Full | Trouble::ReadOnly | Trouble::Denied => None,
+            },
             ..Self::new(status, format!("{error}: {}", trouble.in_words()))
         }
     }

@@ -4,9 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use super::entry::{Routes, routes};
 use super::App;
 use super::auth::Caller;
 use super::error::Refusal;
@@ -18,8 +17,8 @@ use crate::wire::deployments::{ActiveNode, DeploymentGraph, Diff, EncryptedOutpu
 use crate::wire::explain::Explanation;
 
 /// Routes below a deployment, and what an environment has.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(active_resources))
         .routes(routes!(logs))
         .routes(routes!(logs_by_its_old_name))

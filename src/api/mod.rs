@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod deployments;
 mod document;
+mod entry;
 mod error;
 mod identity;
 mod insides;
@@ -31,10 +32,9 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(crate) use self::auth::Identification;
+use self::entry::{Routes, routes};
 use self::error::Refusal;
 pub(crate) use self::identity::{LINK_US, link};
 pub(crate) use self::limits::Limits;
@@ -87,8 +87,8 @@ impl Default for Settings {
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    let (mut router, _) = routes().split_for_parts();
-    router = router
+    let mut router = routes()
+        .into_router()
         .route_layer(from_fn_with_state(app.clone(), auth::admit))
         .route_layer(from_fn_with_state(app.clone(), audit::record));
     if let Some(limits) = &app.settings.limits {
@@ -105,8 +105,8 @@ pub(crate) fn router(app: App) -> Router {
 
 /// All routes with their entries in the document. A route is added with its entry or not at all: the methods that
 /// add bare routes are refused by the linter here.
-fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(alive))
         .routes(routes!(health))
         .routes(routes!(observe::metrics))
@@ -115,8 +115,8 @@ fn routes() -> OpenApiRouter<App> {
         .nest("/orgs/{org}", of_organization())
 }
 
-fn of_organization() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn of_organization() -> Routes {
+    Routes::new()
         .routes(routes!(organizations::get))
         .merge(identity::of_organization())
         .merge(
@@ -127,9 +127,9 @@ fn of_organization() -> OpenApiRouter<App> {
         .merge(deployments::routes())
 }
 
-fn projects_and_environments() -> OpenApiRouter<App> {
+fn projects_and_environments() -> Routes {
     use environment_types as types;
-    OpenApiRouter::new()
+    Routes::new()
         .routes(routes!(types::list, types::create))
         .routes(routes!(types::get, types::update, types::delete))
         .routes(routes!(projects::list, projects::create))
@@ -148,8 +148,8 @@ fn projects_and_environments() -> OpenApiRouter<App> {
         .routes(routes!(available::list))
 }
 
-fn catalogue() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn catalogue() -> Routes {
+    Routes::new()
         .routes(routes!(resource_types::list, resource_types::create))
         .routes(routes!(
             resource_types::get,

@@ -7,6 +7,7 @@
 mod apply;
 mod ask;
 mod audit;
+mod backup;
 mod cancel;
 mod client;
 mod config;
@@ -138,6 +139,7 @@ enum Command {
     /// Who asked for what: export the audit log, check that nobody changed it
     #[command(subcommand)]
     Audit(audit::Audit),
+    Backup(backup::Backup),
     /// Print a script that completes commands in your shell
     #[command(hide = true)]
     Completion {
@@ -172,6 +174,7 @@ impl Command {
             Self::Logout(it) => it.run(session).await,
             Self::Regenerate(it) => it.run(session).await,
             Self::Audit(it) => it.run(session).await,
+            Self::Backup(it) => it.run(session).await,
             Self::Completion { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
@@ -425,6 +428,7 @@ mod tests {
             "regenerate user Ann",
             "audit export -o f",
             "audit verify f",
+            "backup f",
             "create project p --set display_name=x",
             "create environment p e",
             "create env p e",

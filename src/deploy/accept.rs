@@ -89,15 +89,12 @@ impl Service {
         let asked = checked.extras.runner.as_deref();
         let Chosen { runner, is_kept } =
             runners::choose(&self.store, &self.settings, org, &environment, asked).await?;
-        let wanted_place = runners::state_place(&runner, self.store.instance())?;
-
         let mut reading = self.store.reading().await?;
         let place = places::find(&mut reading, &environment.uuid).await?;
-        runners::same_place(
-            place.as_ref().and_then(|place| place.state.as_ref()),
-            &wanted_place,
-            &runner.id,
-        )?;
+        let state_place = place.as_ref().and_then(|place| place.state.as_ref());
+        let keeper = self.keeper(&mut reading, state_place).await?;
+        let wanted = runners::state_place(&runner, &keeper)?;
+        runners::same_place(state_place, &wanted, &runner.id)?;
         if let Some(place) = &place {
             refuse_unsettled(place, checked.mode)?;
         }

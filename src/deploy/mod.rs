@@ -14,6 +14,7 @@ pub(crate) mod compile;
 mod deletion;
 mod difference;
 pub(crate) mod door;
+mod elsewhere;
 mod error;
 mod explain;
 mod offer;
@@ -40,7 +41,7 @@ pub(crate) use self::error::Error;
 pub(crate) use self::read::Filter;
 pub(crate) use self::settle::Settle;
 use crate::runner::job::Deadlines;
-use crate::store::deployments::rows;
+use crate::store::deployments::{leases, rows};
 use crate::store::{Store, StoreError, Watch};
 use crate::wire::runners::Shortcuts;
 
@@ -59,6 +60,9 @@ pub(crate) struct Settings {
     pub(crate) deadlines: Deadlines,
     /// How long fetching one git source may take.
     pub(crate) git_timeout: std::time::Duration,
+    /// How long a server that is not heard of keeps what it claimed and did not start; only where several share a
+    /// database.
+    pub(crate) lease: std::time::Duration,
     /// Seal nothing: only for the control run of the tests.
     pub(crate) unsealed: bool,
 }
@@ -72,6 +76,7 @@ impl Default for Settings {
             shortcuts: Shortcuts::default(),
             deadlines: Deadlines::default(),
             git_timeout: std::time::Duration::from_secs(60),
+            lease: std::time::Duration::from_secs(30),
             unsealed: false,
         }
     }
@@ -101,9 +106,11 @@ impl Service {
         rows::load(&mut reading).await
     }
 
-    /// Whether nothing waits or runs.
+    /// Whether nothing waits or runs that the worker of this data directory could see to.
     pub(crate) async fn is_idle(&self) -> Result<bool, StoreError> {
         let mut reading = self.store.reading().await?;
-        Ok(rows::unfinished(&mut reading).await? == 0)
+        let here = self.store.instance();
+        Ok(rows::waiting(&mut reading, here).await? == 0
+            && !leases::is_anything_adoptable(&mut reading, here).await?)
     }
 }

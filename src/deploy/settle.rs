@@ -116,11 +116,10 @@ impl Service {
                 runners::choose(&self.store, &self.settings, org, &environment, Some(asked));
             offer.runner = chosen.await?.runner;
         }
-        runners::same_place(
-            place.as_ref().and_then(|place| place.state.as_ref()),
-            &runners::state_place(&offer.runner, self.store.instance())?,
-            &offer.runner.id,
-        )?;
+        let state_place = place.as_ref().and_then(|place| place.state.as_ref());
+        let keeper = self.keeper(&mut writing, state_place).await?;
+        let wanted = runners::state_place(&offer.runner, &keeper)?;
+        runners::same_place(state_place, &wanted, &offer.runner.id)?;
         add_break_glass(&mut writing, org, &environment, &mut log_recipients, None).await?;
         let manifest = super::plan::empty_manifest();
         let ask = Ask {

@@ -1,5 +1,6 @@
 //! Stored deployments as the API shows them.
 
+use super::elsewhere;
 use crate::model::phase::{Outcome, Phase, Step};
 use crate::runner::event::Finished;
 use crate::store::deployments::documents::Kind;
@@ -65,6 +66,7 @@ pub(super) fn summary(row: rows::Deployment) -> Deployment {
             failure_class: row.failure_class,
             runner_id: Some(row.runner_id),
             queue_position: None,
+            waiting: None,
             attempt: row.attempt,
             progress: row.progress,
             diagnostics: Vec::new(),
@@ -97,6 +99,7 @@ pub(super) async fn full(
         Phase::Queued => Some(rows::position_in_line(connection, &row).await?),
         Phase::Running { .. } | Phase::Ended { .. } => None,
     };
+    let waiting = elsewhere::waiting(store, connection, &row).await?;
     let mut shown = summary(row);
     shown.runner_id = Some(runner);
     shown.manifest = store.document(connection, &id, Kind::Manifest).await?;
@@ -106,6 +109,7 @@ pub(super) async fn full(
     let finished: Option<Finished> = store.document(connection, &id, Kind::Finished).await?;
     if let Some(extras) = &mut shown.windlass {
         extras.queue_position = position;
+        extras.waiting = waiting;
         extras.diagnostics = diagnostics.unwrap_or_default();
         if let Some(left) = left {
             extras.unrecorded = left.unrecorded;

@@ -15,6 +15,9 @@ use crate::store::{StoreError, clock};
 /// How long the destroy run of a removed environment can still be read, in microseconds.
 const KEPT_US: i64 = 30 * 24 * 3600 * 1_000_000;
 
+/// How long it waits at most before it looks again at what has to wait.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How often the lock is tried, and how long after each refusal.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(3);
@@ -28,6 +31,9 @@ pub(crate) enum WorkerError {
     /// The loop.
     #[error("the worker stopped")]
     Work(#[source] work::WorkError),
+    /// Another worker has this one's name.
+    #[error("another worker goes by the name of this server; its data directory may be a copy of another one that is in use")]
+    Fenced,
 }
 
 /// Works until nothing is queued, running or standing by. Returns at once when another process is the worker.
@@ -43,13 +49,36 @@ pub(crate) async fn run(
             return Ok(());
         };
         purge(&service).await.map_err(WorkerError::Store)?;
+        let mut watch = service.store.watch();
         let desk = Arc::new(LocalDesk::new(service.clone()));
-        let worked = work::run(Arc::clone(&desk), host.clone(), stop.clone()).await;
+        let worked = tokio::select! {
+            worked = work::run(Arc::clone(&desk), host.clone(), stop.clone()) => {
+                worked.map_err(WorkerError::Work)
+            }
+            // Dropped with all that it carried: none of it may be touched any more.
+            () = keep(&service, &desk) => Err(WorkerError::Fenced),
+        };
+        if service.store.is_shared() && worked.is_ok() {
+            desk.release().await;
+        }
         drop(lock);
-        worked.map_err(WorkerError::Work)?;
+        worked?;
         if stop.is_cancelled() || service.is_idle().await.map_err(WorkerError::Store)? {
             return Ok(());
         }
+        // What is left has to wait: for another server, or for its next attempt.
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = watch.changed(LOOK) => {}
+        }
+    }
+}
+
+/// Keeps the lease where others could take it; with SQLite the lock of the directory is enough.
+async fn keep(service: &Service, desk: &LocalDesk) {
+    match service.store.is_shared() {
+        true => desk.keep().await,
+        false => std::future::pending().await,
     }
 }
 
@@ -66,8 +95,15 @@ async fn take_lock(service: &Service) -> Result<Option<WorkerLock>, StoreError> 
     Ok(None)
 }
 
+/// Writes only where there is something to remove: a server looks for work every second, and a write wakes all others.
 async fn purge(service: &Service) -> Result<(), StoreError> {
+    let before = clock::now_us() - KEPT_US;
+    let mut reading = service.store.reading().await?;
+    if !rows::is_anything_to_purge(&mut reading, before).await? {
+        return Ok(());
+    }
+    drop(reading);
     let mut writing = service.store.writing().await?;
-    rows::purge(&mut writing, clock::now_us() - KEPT_US).await?;
+    rows::purge(&mut writing, before).await?;
     writing.commit().await
 }

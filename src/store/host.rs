@@ -79,6 +79,33 @@ impl Holder {
     }
 }
 
+/// Where the worker of a data directory sits: a host and a directory there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seat {
+    holder: Holder,
+    directory: String,
+}
+
+impl Seat {
+    /// That of this process, with a data directory.
+    pub(super) fn here(root: &Path) -> Self {
+        Self {
+            holder: Holder::here(),
+            directory: root.display().to_string(),
+        }
+    }
+
+    /// Name of the host.
+    pub(crate) fn host(&self) -> &str {
+        &self.holder.host
+    }
+
+    /// Whether two are one, so that the lock in the directory stands between them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        !self.holder.is_elsewhere(&other.holder) && self.directory == other.directory
+    }
+}
+
 /// Refuses a directory that another host may write to.
 pub(super) fn check(root: &Path) -> Result<(), StoreError> {
     let device = std::fs::metadata(root)

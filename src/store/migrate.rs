@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("migrations/postgres/0005_shared.sql"),
     },
     migration!(6, "audit and trust", "0006_audit_and_trust.sql"),
+    migration!(7, "servers", "0007_servers.sql"),
 ];
 
 /// The version that this program knows.

@@ -14,6 +14,7 @@
 //! directory of its own with the states and spools of its runs, and a copy of the one key ring (`shared.rs`).
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod blobs;
 mod changes;
 pub(crate) mod clock;
@@ -276,6 +277,19 @@ impl Store {
     /// UUID of this installation.
     pub(crate) fn instance(&self) -> &str {
         self.inner.place.instance()
+    }
+
+    /// Where the worker of this data directory sits.
+    pub(crate) fn seat(&self) -> host::Seat {
+        host::Seat::here(self.inner.place.root())
+    }
+
+    /// Whether other servers may work in the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self.inner.database {
+            Database::Sqlite { .. } => false,
+            Database::Postgres { .. } => true,
+        }
     }
 
     /// Whether the database is still of the version that this program knows; a worker claims nothing otherwise.

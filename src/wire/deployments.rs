@@ -179,6 +179,9 @@ pub(crate) struct DeploymentExtras {
     /// 1 for the next in line; only while queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) queue_position: Option<u64>,
+    /// Where it has to wait for another server: which, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting: Option<Waiting>,
     /// The attempt, from 1; 0 while queued.
     pub(crate) attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,6 +207,29 @@ pub(crate) struct DeploymentExtras {
     /// Addresses that were being changed when the engine died.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) in_flight: Vec<String>,
+}
+
+/// What a deployment waits for that another server has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Waiting {
+    pub(crate) reason: WaitingFor,
+    /// The installation of that server.
+    pub(crate) instance: String,
+    /// Name of its host, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// The same in words, with what to do.
+    pub(crate) message: String,
+}
+
+/// Why another server is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WaitingFor {
+    /// The state of the environment lies on its host.
+    StateElsewhere,
+    /// It carries the run and is not heard of.
+    ServerAway,
 }
 
 /// How far a run is.

@@ -17,16 +17,15 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::{App, audit};
+use super::entry::{Routes, routes};
+use super::audit;
 use crate::store::clock;
 use crate::store::identity::tokens::Secret;
 
 /// Routes below no organisation.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(organizations::create))
         .routes(routes!(audit::list_of_server))
         .routes(routes!(sessions::current_user))
@@ -45,8 +44,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 }
 
 /// Routes of an organisation.
-pub(crate) fn of_organization() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn of_organization() -> Routes {
+    Routes::new()
         .routes(routes!(audit::list))
         .routes(routes!(roles::list))
         .routes(routes!(roles::get))

@@ -128,6 +128,10 @@ pub(crate) fn announce(
 ) -> anyhow::Result<()> {
     let id = &submitted.deployment.id;
     print::success(format!("Deployment {id} created."));
+    let extras = submitted.deployment.windlass.as_ref();
+    if let Some(waiting) = extras.and_then(|extras| extras.waiting.as_ref()) {
+        print::note(format!("It waits: {}.", waiting.message));
+    }
     let Some(key) = &submitted.log_key else {
         return Ok(());
     };

@@ -52,6 +52,7 @@ impl Serve {
         let telemetry = Telemetry::start(settings.log_format(), env)?;
         let metrics = telemetry::count()?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        raise_file_limit();
         let tls = tls(&settings)?;
         let listener = listen::open(settings.listen())?;
         let at = listener.local_addr().context("the address is unknown")?;
@@ -72,6 +73,7 @@ impl Serve {
         let service_settings = deploy::Settings {
             allow_local: settings.local_runner(),
             allow_process: settings.process_runner(),
+            lease: settings.lease(),
             ..local::service_settings(client)
         };
         let service = deploy::Service::new(store.clone(), service_settings);
@@ -107,6 +109,20 @@ impl Serve {
         telemetry.stop();
         tracing::info!("stopped; runs under way go on and are adopted by the next server");
         Ok(Exit::OK)
+    }
+}
+
+/// Lets this process have as many files as the system allows it: every connection is one, and the usual limit is small
+/// for the sake of programs of another age.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
     }
 }
 

@@ -92,6 +92,9 @@ pub(crate) struct Flags {
     /// Seconds that requests under way get to end when the server stops [env: WINDLASS_STOP_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     stop_seconds: Option<u64>,
+    /// Seconds that a server which is not heard of keeps what it claimed and did not start [env: WINDLASS_LEASE_SECONDS] [default: 30]
+    #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    lease_seconds: Option<u64>,
     /// How the log is written [env: WINDLASS_LOG_FORMAT] [default: text]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -111,6 +114,7 @@ pub(crate) struct ServeSettings {
     process_runner: Chosen<bool>,
     rate_limit: Chosen<u32>,
     stop_seconds: Chosen<u64>,
+    lease_seconds: Chosen<u64>,
     log_format: Chosen<LogFormat>,
     /// Whether anybody without a token administers.
     pub(crate) dev: bool,
@@ -173,6 +177,7 @@ pub(crate) fn resolve(
             file.stop_seconds,
             10,
         )?,
+        lease_seconds: pick.one(flags.lease_seconds, "WINDLASS_LEASE_SECONDS", None, 30)?,
         log_format: pick.one(
             flags.log_format,
             "WINDLASS_LOG_FORMAT",
@@ -289,6 +294,11 @@ impl ServeSettings {
     /// How long requests under way get to end.
     pub(crate) fn grace(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.stop_seconds.value)
+    }
+
+    /// How long a lease is.
+    pub(crate) fn lease(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.lease_seconds.value.clamp(1, 3600))
     }
 
     /// How the log is written.

@@ -1,5 +1,6 @@
 //! Picks the next deployment, compiles it against the state of now, and hands it out.
 
+use super::lease::{Held, Lease};
 use crate::deploy::accept::{When, edited};
 use crate::deploy::offer::{Keep, Offer};
 use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
@@ -9,7 +10,7 @@ use crate::runner::job::{Action, Job, PROTOCOL};
 use crate::runner::{Adoptable, Assignment, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
-use crate::store::deployments::{Connection, feed, resources, rows, runs};
+use crate::store::deployments::{Connection, feed, leases, resources, rows, runs};
 use crate::store::objects::environments;
 use crate::store::{StoreError, Writing, clock};
 use crate::wire::deployments::{Base, DeploymentCreate, What};
@@ -28,7 +29,7 @@ enum Looked {
 
 impl Service {
     /// Takes the oldest deployment whose environment is free, if any.
-    pub(super) async fn claim(&self) -> Result<Option<Assignment>, Error> {
+    pub(super) async fn claim(&self, lease: &Lease) -> Result<Option<Assignment>, Error> {
         // Several rounds, because one that does not compile any more makes way for the next of its environment.
         for _ in 0..ROUNDS {
             // A database that a newer program migrated is not ours to change any more.
@@ -36,13 +37,15 @@ impl Service {
                 return Ok(None);
             }
             let mut reading = self.store.reading().await?;
-            let candidates = rows::claimable(&mut reading, clock::now_us(), LOOK).await?;
+            let here = self.store.instance();
+            let candidates = rows::claimable(&mut reading, here, clock::now_us(), LOOK).await?;
             drop(reading);
             if candidates.is_empty() {
                 return Ok(None);
             }
+            let held = lease.hold().await?;
             for row in candidates {
-                if let Looked::Claimed(assignment) = self.claim_one(row).await? {
+                if let Looked::Claimed(assignment) = self.claim_one(lease, &held, row).await? {
                     return Ok(Some(*assignment));
                 }
             }
@@ -50,12 +53,31 @@ impl Service {
         Ok(None)
     }
 
-    async fn claim_one(&self, row: rows::Deployment) -> Result<Looked, Error> {
-        // Compiled outside of the transaction, because code may have to be fetched. Only the worker, which is one
-        // per data directory, moves what this depends on; it is checked again inside.
+    async fn claim_one(
+        &self,
+        lease: &Lease,
+        held: &Held,
+        row: rows::Deployment,
+    ) -> Result<Looked, Error> {
+        // Compiled outside of the transaction, because code may have to be fetched; that the environment is still as
+        // it was is checked inside. Of several servers one does so, and the others see to the next environment.
+        let guard = if self.store.is_shared() {
+            let mut guard = self.store.reading().await?;
+            if !leases::alone(&mut guard, &row.env_uuid).await? {
+                return Ok(Looked::Gone);
+            }
+            Some(guard)
+        } else {
+            None
+        };
+        // A moment that begins after nobody else can claim this one any more.
         let mut reading = self.store.reading().await?;
         let place = places::find(&mut reading, &row.env_uuid).await?;
-        let Some(place) = place.filter(|place| place.lease_run.is_none()) else {
+        let is_mine = |place: &EnvironmentPlace| {
+            let state = place.state.as_ref().map_or("", |state| &state.instance);
+            place.lease_run.is_none() && (state.is_empty() || state == self.store.instance())
+        };
+        let Some(seen) = place.filter(is_mine) else {
             return Ok(Looked::Gone);
         };
         let offer: Option<Offer> = self
@@ -66,7 +88,7 @@ impl Service {
             // An attempt that was given back: nothing happened in between.
             Some(_) if row.attempt > 0 => Ok(None),
             Some(offer) => self
-                .compile_again(&mut reading, &row, &place, offer)
+                .compile_again(&mut reading, &row, &seen, offer)
                 .await
                 .map(Some),
             None => Err(Error::Internal("its catalogue is missing".to_owned())),
@@ -80,9 +102,10 @@ impl Service {
         ) else {
             return Ok(Looked::Gone);
         };
-        if row.phase != phase::Phase::Queued || place.lease_run.is_some() {
+        if row.phase != phase::Phase::Queued || place != seen {
             return Ok(Looked::Gone);
         }
+        lease.prove(&mut writing, held).await?;
         if row.mode.changes_state() && !place.left_open.is_empty() {
             let message = place.left_open.refusal(&row.project_id, &row.env_id);
             return self
@@ -147,11 +170,12 @@ impl Service {
         place.epoch += 1;
         places::save(&mut writing, &place).await?;
         rows::save(&mut writing, &row).await?;
-        runs::begin(&mut writing, &row.run, attempt, &row.id).await?;
+        runs::begin(&mut writing, &row.run, attempt, &row.id, held.columns()).await?;
         feed::append(&mut writing, &row.id, &What::Step(Step::Starting)).await?;
         self.tell_line(&mut writing, &row.env_uuid).await?;
         let assignment = self.assignment(&mut writing, &row).await?;
         writing.commit().await?;
+        drop(guard);
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
@@ -315,11 +339,27 @@ impl Service {
         })
     }
 
-    /// Attempts that are not over, for adoption.
-    pub(super) async fn running(&self) -> Result<Vec<Adoptable>, Error> {
+    /// Attempts that are not over and are this server's to carry on, for adoption.
+    pub(super) async fn running(&self, lease: &Lease) -> Result<Vec<Adoptable>, Error> {
+        let here = self.store.instance();
+        let mut reading = self.store.reading().await?;
+        let is_anything = leases::is_anything_adoptable(&mut reading, here).await?;
+        drop(reading);
+        if !is_anything {
+            return Ok(Vec::new());
+        }
+        let held = lease.hold().await?;
+        let mut writing = self.store.writing().await?;
+        lease.prove(&mut writing, &held).await?;
+        let (_, epoch) = held.columns();
+        let adopted = leases::adopt(&mut writing, here, epoch).await?;
+        writing.commit().await?;
+        if adopted > 0 {
+            tracing::info!(adopted, "runs of an earlier worker are carried on");
+        }
         let mut reading = self.store.reading().await?;
         let mut adoptables = Vec::new();
-        for attempt in runs::open(&mut reading).await? {
+        for attempt in runs::open(&mut reading, held.columns()).await? {
             let Some(row) = rows::by_id(&mut reading, &attempt.deployment).await? else {
                 continue;
             };

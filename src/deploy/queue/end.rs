@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::current;
+use super::lease::Lease;
 use crate::deploy::{Error, Service};
 use crate::model::phase::{self, FailureClass, Outcome, Phase, Step};
 use crate::runner::event::Finished;
@@ -20,9 +21,14 @@ const PAUSE_US: i64 = 1_000_000;
 
 impl Service {
     /// Ends an attempt, frees its environment, and takes the next step of a deletion that waited for it.
-    pub(super) async fn complete(&self, key: &RunKey, end: RunEnd) -> Result<(), Error> {
+    pub(super) async fn complete(
+        &self,
+        lease: &Lease,
+        key: &RunKey,
+        end: RunEnd,
+    ) -> Result<(), Error> {
         let mut writing = self.store.writing().await?;
-        let Some((row, _)) = current(&mut writing, key).await? else {
+        let Some((row, _)) = current(&mut writing, lease, key).await? else {
             return Ok(());
         };
         let env_uuid = row.env_uuid.clone();
@@ -69,6 +75,10 @@ impl Service {
                 let before: Option<Option<String>> =
                     self.store.document(&mut writing, &id, Kind::Before).await?;
                 place.state_deployment = before.flatten();
+                // Nothing ever wrote a state, so it lies nowhere yet, and any server may make it.
+                if place.state_deployment.is_none() {
+                    place.state = None;
+                }
             }
             places::save(&mut writing, &place).await?;
         }
@@ -78,9 +88,14 @@ impl Service {
     }
 
     /// Records what a run left open that could not say so itself.
-    pub(super) async fn left_open(&self, key: &RunKey, open: &Open) -> Result<(), Error> {
+    pub(super) async fn left_open(
+        &self,
+        lease: &Lease,
+        key: &RunKey,
+        open: &Open,
+    ) -> Result<(), Error> {
         let mut writing = self.store.writing().await?;
-        let Some((row, _)) = current(&mut writing, key).await? else {
+        let Some((row, _)) = current(&mut writing, lease, key).await? else {
             return Ok(());
         };
         self.store

@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::current;
+use super::lease::Lease;
 use crate::deploy::{Error, Service};
 use crate::model::phase::{FailureClass, Phase, Step};
 use crate::runner::RunKey;
@@ -15,9 +16,14 @@ use crate::wire::state::Open;
 
 impl Service {
     /// Stores events in one transaction. Those of an older attempt are dropped, those stored before are skipped.
-    pub(super) async fn said(&self, key: &RunKey, events: Vec<Event>) -> Result<(), Error> {
+    pub(super) async fn said(
+        &self,
+        lease: &Lease,
+        key: &RunKey,
+        events: Vec<Event>,
+    ) -> Result<(), Error> {
         let mut writing = self.store.writing().await?;
-        let Some((mut row, attempt)) = current(&mut writing, key).await? else {
+        let Some((mut row, attempt)) = current(&mut writing, lease, key).await? else {
             return Ok(());
         };
         let mut last = attempt.last_seq;

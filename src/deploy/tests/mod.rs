@@ -4,6 +4,7 @@ mod deletion;
 mod queue;
 mod reading;
 mod rollback;
+mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 

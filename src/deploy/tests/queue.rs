@@ -404,7 +404,7 @@ async fn a_changed_place_of_the_state_is_refused(on: On) {
 
 impl World {
     /// Lets the pause before the next attempt be over.
-    async fn make_ready(&self, id: &str) {
+    pub(super) async fn make_ready(&self, id: &str) {
         let mut writing = self.service.store.writing().await.expect("writes");
         let row = crate::store::deployments::rows::by_id(&mut writing, id)
             .await

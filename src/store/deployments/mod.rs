@@ -5,6 +5,7 @@
 pub(crate) mod code;
 pub(crate) mod documents;
 pub(crate) mod feed;
+pub(crate) mod leases;
 pub(crate) mod places;
 pub(crate) mod resources;
 pub(crate) mod rows;

@@ -159,10 +159,11 @@ pub(crate) async fn save(
         .map_err(wrong)?;
     sql::query(
         "INSERT INTO places (env_uuid, org_id, project_id, env_id, lease_run, epoch, state_deployment, state_place, \
-         lock_file, deletion, left_open) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         lock_file, deletion, left_open, state_instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (env_uuid) DO UPDATE SET lease_run = excluded.lease_run, epoch = excluded.epoch, \
          state_deployment = excluded.state_deployment, state_place = excluded.state_place, \
-         lock_file = excluded.lock_file, deletion = excluded.deletion, left_open = excluded.left_open",
+         lock_file = excluded.lock_file, deletion = excluded.deletion, left_open = excluded.left_open, \
+         state_instance = excluded.state_instance",
     )
     .bind(&place.env_uuid)
     .bind(&place.org_id)
@@ -175,6 +176,7 @@ pub(crate) async fn save(
     .bind(&place.lock_file)
     .bind(deletion)
     .bind(left_open)
+    .bind(place.state.as_ref().map_or("", |state| &state.instance))
     .execute(connection)
     .await?;
     Ok(())

@@ -439,16 +439,21 @@ pub(crate) async fn open(
     many(connection, query).await
 }
 
-/// Queued deployments whose environment nobody holds and which may start at `now_us`, oldest first: the first of each environment.
+/// Queued deployments whose environment nobody holds and whose state this server reaches, and which may start at `now_us`,
+/// oldest first: the first of each environment.
 pub(crate) async fn claimable(
     connection: &mut Connection,
+    instance: &str,
     now_us: i64,
     limit: i64,
 ) -> Result<Vec<Deployment>, StoreError> {
     let mut query = query(
         "WHERE phase = 'queued' AND env_uuid NOT IN \
-         (SELECT held.env_uuid FROM places held WHERE held.lease_run IS NOT NULL) \
-         AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
+         (SELECT held.env_uuid FROM places held WHERE held.lease_run IS NOT NULL \
+         OR held.state_instance NOT IN ('', ",
+    );
+    query.push_bind(instance.to_owned()).push(
+        ")) AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
          WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND (not_before_us <= ",
     );
     // A pause that lies far ahead was set before the clock was turned back; nobody waits for it.
@@ -465,15 +470,32 @@ pub(crate) async fn claimable(
 /// No pause before an attempt is longer.
 const LONGEST_PAUSE_US: i64 = 60_000_000;
 
-/// How many deployments wait or run, in all environments.
-pub(crate) async fn unfinished(connection: &mut Connection) -> Result<u64, StoreError> {
+/// How many deployments wait in environments whose state this server reaches.
+pub(crate) async fn waiting(
+    connection: &mut Connection,
+    instance: &str,
+) -> Result<u64, StoreError> {
     let count: i64 = sql::query(
-        "SELECT (SELECT COUNT(*) FROM deployments WHERE phase <> 'ended') \
-         + (SELECT COUNT(*) FROM attempts WHERE ended_us IS NULL)",
+        "SELECT COUNT(*) FROM deployments WHERE phase = 'queued' AND env_uuid NOT IN \
+         (SELECT far.env_uuid FROM places far WHERE far.state_instance NOT IN ('', $1))",
     )
+    .bind(instance)
     .fetch_one(connection)
     .await?;
     Ok(number(count))
+}
+
+/// Whether [`purge`] would remove anything.
+pub(crate) async fn is_anything_to_purge(
+    connection: &mut Connection,
+    before_us: i64,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> =
+        sql::query("SELECT 1 FROM deployments WHERE gone = 1 AND completed_us < $1 LIMIT 1")
+            .bind(before_us)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
 }
 
 /// How many deployments wait, and how many run.

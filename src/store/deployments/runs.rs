@@ -15,9 +15,22 @@ pub(crate) struct Attempt {
     pub(crate) last_seq: u64,
     pub(crate) claimed_us: i64,
     pub(crate) ended_us: Option<i64>,
+    /// The server that has it, and which of its workers.
+    pub(crate) holder: String,
+    pub(crate) epoch: i64,
 }
 
-type Columns = (String, i64, String, Option<String>, i64, i64, Option<i64>);
+type Columns = (
+    String,
+    i64,
+    String,
+    Option<String>,
+    i64,
+    i64,
+    Option<i64>,
+    String,
+    i64,
+);
 
 fn read(row: Columns) -> Attempt {
     Attempt {
@@ -28,6 +41,8 @@ fn read(row: Columns) -> Attempt {
         last_seq: u64::try_from(row.4).unwrap_or(0),
         claimed_us: row.5,
         ended_us: row.6,
+        holder: row.7,
+        epoch: row.8,
     }
 }
 
@@ -37,14 +52,18 @@ pub(crate) async fn begin(
     run: &str,
     attempt: u32,
     deployment: &str,
+    (holder, epoch): (&str, i64),
 ) -> Result<(), StoreError> {
     sql::query(
-        "INSERT INTO attempts (run, attempt, deployment, last_seq, claimed_us) VALUES ($1, $2, $3, 0, $4)",
+        "INSERT INTO attempts (run, attempt, deployment, last_seq, claimed_us, holder, epoch) \
+         VALUES ($1, $2, $3, 0, $4, $5, $6)",
     )
     .bind(run)
     .bind(i64::from(attempt))
     .bind(deployment)
     .bind(clock::now_us())
+    .bind(holder)
+    .bind(epoch)
     .execute(connection)
     .await?;
     Ok(())
@@ -57,7 +76,7 @@ pub(crate) async fn find(
     attempt: u32,
 ) -> Result<Option<Attempt>, StoreError> {
     let row: Option<Columns> = sql::query(
-        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
+        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us, holder, epoch FROM attempts \
          WHERE run = $1 AND attempt = $2",
     )
     .bind(run)
@@ -67,12 +86,17 @@ pub(crate) async fn find(
     Ok(row.map(read))
 }
 
-/// Attempts that are not over, oldest first.
-pub(crate) async fn open(connection: &mut Connection) -> Result<Vec<Attempt>, StoreError> {
+/// Attempts of a worker that are not over, oldest first.
+pub(crate) async fn open(
+    connection: &mut Connection,
+    (holder, epoch): (&str, i64),
+) -> Result<Vec<Attempt>, StoreError> {
     let rows: Vec<Columns> = sql::query(
-        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us FROM attempts \
-         WHERE ended_us IS NULL ORDER BY claimed_us, run",
+        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us, holder, epoch FROM attempts \
+         WHERE ended_us IS NULL AND holder = $1 AND epoch = $2 ORDER BY claimed_us, run",
     )
+    .bind(holder)
+    .bind(epoch)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(read).collect())

@@ -192,6 +192,20 @@ impl Database {
         }
     }
 
+    /// Copies a file as of one moment into a file that is empty or not there; `false`: this is no file.
+    pub(in crate::store) async fn copy_to(&self, path: &Path) -> Result<bool, Error> {
+        match self {
+            Self::Sqlite { readers, .. } => {
+                sqlx::query("VACUUM INTO $1")
+                    .bind(path.display().to_string())
+                    .execute(readers)
+                    .await?;
+                Ok(true)
+            }
+            Self::Postgres { .. } => Ok(false),
+        }
+    }
+
     /// Ends all connections, for tests.
     #[cfg(test)]
     pub(in crate::store) async fn close(&self) {

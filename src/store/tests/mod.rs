@@ -150,7 +150,7 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
     places::save(&mut writing, &held).await.expect("saves");
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let ids: Vec<String> = rows::claimable(&mut reading, 10, 10)
+    let ids: Vec<String> = rows::claimable(&mut reading, "here", 10, 10)
         .await
         .expect("lists")
         .into_iter()
@@ -216,7 +216,7 @@ async fn a_frame_is_stored_once_and_truncation_stays_visible(on: On) {
     rows::save(&mut writing, &row("one", "env", 1))
         .await
         .expect("saves");
-    runs::begin(&mut writing, "run", 1, "one")
+    runs::begin(&mut writing, "run", 1, "one", ("here", 1))
         .await
         .expect("begins");
     let of = streams::Of {
