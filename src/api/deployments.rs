@@ -7,10 +7,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::entry::{Routes, routes};
 use super::App;
 use super::auth::Caller;
 use super::body::{Body, Fields, Problems, Text};
+use super::entry::{Routes, routes};
 use super::error::Refusal;
 use super::insides;
 use super::query::{Paged, Params, invalid, page};

@@ -17,11 +17,14 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::App;
 
+/// Makes the entry of a path.
+type MakeEntry = fn() -> UtoipaMethodRouter<App>;
+
 /// One path with its methods; made by [`routes!`] of handlers that have an entry.
 pub(crate) struct Entry {
     pub(crate) path: String,
     pub(crate) methods: MethodRouter<App>,
-    pub(crate) document: fn() -> UtoipaMethodRouter<App>,
+    pub(crate) document: MakeEntry,
 }
 
 /// The [`Entry`] of handlers of one path.
@@ -50,7 +53,7 @@ pub(crate) use routes;
 pub(crate) struct Routes {
     router: Router<App>,
     /// Below which path, and what makes the entry.
-    entries: Vec<(String, fn() -> UtoipaMethodRouter<App>)>,
+    entries: Vec<(String, MakeEntry)>,
 }
 
 #[expect(

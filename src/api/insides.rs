@@ -5,9 +5,9 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::entry::{Routes, routes};
 use super::App;
 use super::auth::Caller;
+use super::entry::{Routes, routes};
 use super::error::Refusal;
 use super::query::{Params, page};
 use super::streams;

@@ -394,7 +394,10 @@ mod tests {
             resolve(&flags, env, path, File::default(), Ok("/d".into()))
         };
         let settings = named("postgres://me@flag/windlass").expect("resolves");
-        assert_eq!(format!("{:?}", settings.database), "postgres://flag:5432/windlass");
+        assert_eq!(
+            format!("{:?}", settings.database),
+            "postgres://flag:5432/windlass"
+        );
         assert_eq!(settings.database_from, "flag");
         for url in [
             "postgres://me:geheim@flag/windlass",

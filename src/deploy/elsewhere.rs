@@ -19,7 +19,9 @@ impl Service {
         if let Some(recorded) = recorded
             && self.store.is_shared()
             && !recorded.instance.is_empty()
-            && leases::find(connection, &recorded.instance).await?.is_some()
+            && leases::find(connection, &recorded.instance)
+                .await?
+                .is_some()
         {
             return Ok(recorded.instance.clone());
         }
@@ -41,11 +43,17 @@ pub(super) async fn waiting(
         Phase::Queued => {
             let place = places::find(connection, &row.env_uuid).await?;
             let state = place.and_then(|place| place.state);
-            (WaitingFor::StateElsewhere, state.map(|state| state.instance))
+            (
+                WaitingFor::StateElsewhere,
+                state.map(|state| state.instance),
+            )
         }
         Phase::Running { .. } => {
             let attempt = runs::find(connection, &row.run, row.attempt).await?;
-            (WaitingFor::ServerAway, attempt.map(|attempt| attempt.holder))
+            (
+                WaitingFor::ServerAway,
+                attempt.map(|attempt| attempt.holder),
+            )
         }
     };
     let Some(instance) = instance.filter(|instance| !instance.is_empty()) else {
@@ -65,7 +73,10 @@ pub(super) async fn waiting(
     };
     let heard = match server {
         Some(server) if server.until_us > 0 && !server.is_alive => {
-            format!(", which has not been heard of since {}", clock::stamp(server.until_us))
+            format!(
+                ", which has not been heard of since {}",
+                clock::stamp(server.until_us)
+            )
         }
         Some(_) | None => String::new(),
     };

@@ -32,7 +32,9 @@ pub(crate) enum WorkerError {
     #[error("the worker stopped")]
     Work(#[source] work::WorkError),
     /// Another worker has this one's name.
-    #[error("another worker goes by the name of this server; its data directory may be a copy of another one that is in use")]
+    #[error(
+        "another worker goes by the name of this server; its data directory may be a copy of another one that is in use"
+    )]
     Fenced,
 }
 

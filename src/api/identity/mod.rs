@@ -18,8 +18,8 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::entry::{Routes, routes};
 use super::audit;
+use super::entry::{Routes, routes};
 use crate::store::clock;
 use crate::store::identity::tokens::Secret;
 

@@ -80,7 +80,9 @@ async fn current(
         return Ok(None);
     }
     match lease.held() {
-        Some(held) if held.columns() == (&attempt.holder, attempt.epoch) => Ok(Some((row, attempt))),
+        Some(held) if held.columns() == (&attempt.holder, attempt.epoch) => {
+            Ok(Some((row, attempt)))
+        }
         Some(held) if held.instance != attempt.holder => Ok(None),
         Some(_) | None => Err(lease.fence()),
     }
@@ -129,15 +131,24 @@ impl Desk for LocalDesk {
     }
 
     async fn events(&self, key: &RunKey, events: Vec<Event>) -> Result<(), DeskError> {
-        self.service.said(&self.lease, key, events).await.map_err(desk)
+        self.service
+            .said(&self.lease, key, events)
+            .await
+            .map_err(desk)
     }
 
     async fn left_open(&self, key: &RunKey, open: Open) -> Result<(), DeskError> {
-        self.service.left_open(&self.lease, key, &open).await.map_err(desk)
+        self.service
+            .left_open(&self.lease, key, &open)
+            .await
+            .map_err(desk)
     }
 
     async fn complete(&self, key: &RunKey, end: RunEnd) -> Result<(), DeskError> {
-        self.service.complete(&self.lease, key, end).await.map_err(desk)
+        self.service
+            .complete(&self.lease, key, end)
+            .await
+            .map_err(desk)
     }
 
     async fn cancelled(&self, keys: &[RunKey]) -> Result<Vec<RunKey>, DeskError> {

@@ -96,13 +96,17 @@ async fn a_run_that_was_started_is_nobody_elses_and_its_end_is_recorded_once() {
     let old = LocalDesk::new(one.service.clone());
     assert_eq!(old.running().await.expect("answers").len(), 1);
     let one = one.again(LONG).await;
-    assert_eq!(one.running().await, [assignment.key.clone()]);
+    assert_eq!(one.running().await, std::slice::from_ref(&assignment.key));
     // The worker before it is fenced out, and told so rather than that all went well.
     for outcome in [Outcome::Failed, Outcome::Applied] {
         let said = old.events(&assignment.key, finished(outcome)).await;
         assert!(said.is_err());
     }
-    assert!(old.complete(&assignment.key, RunEnd::Finished).await.is_err());
+    assert!(
+        old.complete(&assignment.key, RunEnd::Finished)
+            .await
+            .is_err()
+    );
     one.desk
         .events(&assignment.key, finished(Outcome::Applied))
         .await
@@ -126,7 +130,7 @@ async fn what_was_claimed_and_not_started_goes_to_another_server_when_the_lease_
     let first = one.claim().await;
     assert_eq!(other.running().await, [], "its server lives");
     one.desk.release().await;
-    assert_eq!(other.running().await, [first.key.clone()]);
+    assert_eq!(other.running().await, std::slice::from_ref(&first.key));
     // The first server wakes up with a container in its hand: it is told to remove it.
     let handle = Handle::Container { id: "late".into() };
     let launched = one.desk.launched(&first.key, &handle).await;
@@ -136,7 +140,7 @@ async fn what_was_claimed_and_not_started_goes_to_another_server_when_the_lease_
     };
     let said = one.desk.complete(&first.key, never.clone()).await;
     said.expect("is dropped");
-    assert_eq!(other.running().await, [first.key.clone()], "it is not over");
+    assert_eq!(other.running().await, std::slice::from_ref(&first.key), "it is not over");
     let given_back = other.desk.complete(&first.key, never).await;
     given_back.expect("gives back");
     other.make_ready(&accepted.id).await;
@@ -159,7 +163,10 @@ async fn an_environment_whose_state_lies_with_one_server_waits_for_it() {
     let other = one.beside(LONG).await;
     let accepted = other.accepted(deploy("dev", workload("more"))).await;
     assert!(other.nothing_to_claim().await);
-    assert!(other.service.is_idle().await.expect("reads"), "nothing to do here");
+    assert!(
+        other.service.is_idle().await.expect("reads"),
+        "nothing to do here"
+    );
     assert!(!one.service.is_idle().await.expect("reads"));
     let waiting = accepted.windlass.expect("extras").waiting;
     let waiting = waiting.expect("says what it waits for");
@@ -170,7 +177,15 @@ async fn an_environment_whose_state_lies_with_one_server_waits_for_it() {
     assert_eq!(claimed.job.deployment, accepted.id);
     one.play(&claimed, Outcome::Applied).await;
     assert_eq!(other.get(&accepted.id).await.status, "succeeded");
-    assert_eq!(other.get(&accepted.id).await.windlass.expect("extras").waiting, None);
+    assert_eq!(
+        other
+            .get(&accepted.id)
+            .await
+            .windlass
+            .expect("extras")
+            .waiting,
+        None
+    );
 }
 
 #[tokio::test]

@@ -103,13 +103,12 @@ async fn set_until(
     epoch: i64,
     until_us: i64,
 ) -> Result<bool, StoreError> {
-    let changed =
-        sql::query("UPDATE servers SET until_us = $3 WHERE instance = $1 AND epoch = $2")
-            .bind(instance)
-            .bind(epoch)
-            .bind(until_us)
-            .execute(connection)
-            .await?;
+    let changed = sql::query("UPDATE servers SET until_us = $3 WHERE instance = $1 AND epoch = $2")
+        .bind(instance)
+        .bind(epoch)
+        .bind(until_us)
+        .execute(connection)
+        .await?;
     Ok(changed == 1)
 }
 

@@ -179,7 +179,10 @@ fn masked(text: &str) -> (String, bool) {
         let secret = name == "password" || name.starts_with("options");
         if !name.is_empty() {
             let value = if secret { "…" } else { value };
-            shown.push_str(&format!("{}{name}={value}", if at == 0 { '?' } else { '&' }));
+            shown.push_str(&format!(
+                "{}{name}={value}",
+                if at == 0 { '?' } else { '&' }
+            ));
         }
     }
     (shown, has_password)

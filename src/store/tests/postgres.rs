@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::store::Location;
 use crate::store::deployments::code;
 use crate::store::sql::Connection;
-use crate::store::Location;
 use crate::store::testing::Server;
 
 /// A reference: its table, what it refers to, what happens on removal, and the pairs of columns.
@@ -199,7 +199,11 @@ async fn a_server_is_reached_by_tls_and_only_where_its_certificate_is_trusted() 
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = free.local_addr().expect("an address").port();
     drop(free);
-    let server = Server::start(&["ssl=on", "listen_addresses=127.0.0.1", &format!("port={port}")]);
+    let server = Server::start(&[
+        "ssl=on",
+        "listen_addresses=127.0.0.1",
+        &format!("port={port}"),
+    ]);
     let certificate = server.path().join("server.crt");
     let opened = async |host: &str, parameters: &str| {
         let url = format!("postgres://windlass@{host}:{port}/postgres?{parameters}");
@@ -210,11 +214,10 @@ async fn a_server_is_reached_by_tls_and_only_where_its_certificate_is_trusted() 
     let trusting = format!("sslmode=verify-full&sslrootcert={}", certificate.display());
     let store = opened("127.0.0.1", &trusting).await.expect("opens");
     let mut reading = store.reading().await.expect("reads");
-    let ssl: String =
-        sql::query("SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-            .fetch_one(&mut reading)
-            .await
-            .expect("reads");
+    let ssl: String = sql::query("SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        .fetch_one(&mut reading)
+        .await
+        .expect("reads");
     assert_eq!(ssl, "true");
     // Another name than the certificate has, and a certificate that no authority signed.
     for (host, parameters) in [
