@@ -140,7 +140,11 @@ async fn what_was_claimed_and_not_started_goes_to_another_server_when_the_lease_
     };
     let said = one.desk.complete(&first.key, never.clone()).await;
     said.expect("is dropped");
-    assert_eq!(other.running().await, std::slice::from_ref(&first.key), "it is not over");
+    assert_eq!(
+        other.running().await,
+        std::slice::from_ref(&first.key),
+        "it is not over"
+    );
     let given_back = other.desk.complete(&first.key, never).await;
     given_back.expect("gives back");
     other.make_ready(&accepted.id).await;
