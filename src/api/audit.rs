@@ -23,9 +23,10 @@ use crate::store::audit::{Draft, Outcome, Pending, carried};
 use crate::wire::Page;
 use crate::wire::audit::AuditRow;
 
-/// Requests that are POST in the contract and only look.
+/// Requests that are POST in the contract and only look, or only say where to go on.
 const LOOKS: &[&str] = &[
     "/auth/check-permissions",
+    "/auth/sso/login",
     "/orgs/{org}/deployments/{id}/actions/diff",
 ];
 
@@ -65,7 +66,13 @@ pub(crate) async fn record(State(app): State<App>, mut request: Request, next: N
     response
 }
 
+/// The one GET that changes something: it opens a session.
+const OPENS: &str = "/auth/sso/callback";
+
 fn may_change(method: &Method, pattern: &str) -> bool {
+    if pattern == OPENS {
+        return true;
+    }
     ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && !LOOKS.contains(&pattern)
 }
 
@@ -145,6 +152,7 @@ mod tests {
                 false,
             ),
             (Method::DELETE, "/orgs/{org}/something/new", true),
+            (Method::GET, "/auth/sso/callback", true),
         ] {
             assert_eq!(may_change(&method, pattern), expected, "{method} {pattern}");
         }

@@ -42,7 +42,8 @@ use self::objects::{
     available, environment_types, environments, metadata_keys, module_rules, modules,
     organizations, projects, providers, resource_types, runner_rules, runners,
 };
-pub(crate) use self::oidc::http_client;
+pub(crate) use self::oidc::sign_on::{Newcomers, SignOn, redirect_uri};
+pub(crate) use self::oidc::{http_client, may_be_asked};
 use crate::deploy::{self, Service};
 use crate::store::{self, Store, StoreConfig};
 
@@ -70,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) identification: Identification,
     /// Under which URL people reach this server, without a trailing `/`.
     pub(crate) public_url: String,
+    /// Where people sign in, beside one-time links.
+    pub(crate) sign_on: Option<SignOn>,
     /// How often one caller may ask; `None` is as often as they like.
     pub(crate) limits: Option<Limits>,
 }
@@ -80,6 +83,7 @@ impl Default for Settings {
             allow_local: true,
             identification: Identification::Local,
             public_url: "http://127.0.0.1:8080".to_owned(),
+            sign_on: None,
             limits: None,
         }
     }

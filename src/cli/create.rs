@@ -42,6 +42,8 @@ pub(crate) enum Create {
     RunnerRule(Rule),
     /// A person who may act in the organisation
     User(identity::CreateUser),
+    /// An e-mail address that may join the organisation; prints a link
+    Invitation(identity::CreateInvitation),
     /// A program that may act in the organisation; prints its token
     #[command(visible_alias = "su")]
     ServiceUser(identity::CreateServiceUser),
@@ -166,6 +168,7 @@ impl Create {
             Self::Runner(one) => create(session, &kinds::RUNNER, vec![one.id], one.rest).await,
             Self::RunnerRule(rule) => create_rule(session, &kinds::RUNNER_RULE, rule).await,
             Self::User(it) => it.run(session).await,
+            Self::Invitation(it) => it.run(session).await,
             Self::ServiceUser(it) => it.run(session).await,
             Self::TrustRule(it) => it.run(session).await,
         }

@@ -53,6 +53,8 @@ pub(crate) enum Delete {
     RunnerRule(One),
     /// A person: takes all their roles in the organisation away
     User(identity::One),
+    /// An invitation, by its id or its address; its link is over
+    Invitation(identity::One),
     /// A service user; its token is over
     #[command(visible_alias = "su")]
     ServiceUser(identity::One),
@@ -130,6 +132,7 @@ impl Delete {
             Self::Runner(it) => one(session, &kinds::RUNNER, vec![it.id]).await,
             Self::RunnerRule(it) => one(session, &kinds::RUNNER_RULE, vec![it.id]).await,
             Self::User(it) => it.delete_person(session).await,
+            Self::Invitation(it) => it.delete_invitation(session).await,
             Self::ServiceUser(it) => it.delete_service(session).await,
             Self::TrustRule(it) => it.delete_trust_rule(session).await,
         }

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     migration!(6, "audit and trust", "0006_audit_and_trust.sql"),
     migration!(7, "servers", "0007_servers.sql"),
+    migration!(8, "sign on", "0008_sign_on.sql"),
 ];
 
 /// The version that this program knows.

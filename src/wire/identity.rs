@@ -235,6 +235,46 @@ pub(crate) struct DeviceLoginAccepted {
     pub(crate) token_expires_at: String,
 }
 
+/// Somebody who may join an organisation.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Invitation {
+    #[schema(format = Uuid)]
+    pub(crate) id: String,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: String,
+    #[schema(format = Uuid)]
+    pub(crate) created_by: String,
+    pub(crate) created_by_display_name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by_primary_email_address: Option<String>,
+    pub(crate) email_address: String,
+    #[schema(value_type = SubjectType)]
+    pub(crate) membership_subject_type: String,
+    pub(crate) membership_subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) windlass: Option<InvitationExtras>,
+}
+
+/// What v1's invitations have not.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct InvitationExtras {
+    /// `project:UUID` or `env:UUID`; the whole organisation where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    /// Takes the invitation up; only when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<String>,
+}
+
+/// Where somebody signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SignOnBegun {
+    /// At the issuer; it sends them back to this server's page.
+    pub(crate) redirect_url: String,
+}
+
 /// Whom an organisation trusts to say which programs act in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TrustRule {

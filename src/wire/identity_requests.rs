@@ -51,6 +51,9 @@ pub(crate) struct ServiceUserRoles {
 pub(crate) struct UserCreate {
     #[schema(min_length = 2, max_length = 200)]
     display_name: String,
+    /// Whoever proves to have this address by single sign-on is this person.
+    #[schema(min_length = 3, max_length = 320)]
+    email_address: Option<String>,
     #[schema(min_items = 1)]
     roles: Vec<RoleToGrant>,
 }
@@ -72,11 +75,46 @@ pub(crate) struct MembershipToGrant {
     scope: Option<String>,
 }
 
+/// `POST /orgs/{o}/invitations`.
+#[derive(ToSchema)]
+pub(crate) struct InvitationCreate {
+    #[schema(min_length = 3, max_length = 320)]
+    email_address: String,
+    membership_subject_type: SubjectType,
+    /// The id of a role, or `owners`.
+    membership_subject: String,
+    /// 7 where nothing is said.
+    #[schema(minimum = 1, maximum = 3660)]
+    expiry_in_days: Option<i64>,
+    windlass: Option<InvitationCreateExtras>,
+}
+
+/// What v1's invitations have not.
+#[derive(ToSchema)]
+pub(crate) struct InvitationCreateExtras {
+    /// `project:UUID` or `env:UUID`; the whole organisation where nothing is said.
+    scope: Option<String>,
+}
+
 /// `POST /auth/link`.
 #[derive(ToSchema)]
 pub(crate) struct LinkToken {
     /// What follows `#` in the link.
     token: String,
+}
+
+/// `POST /auth/sso/login`.
+#[derive(ToSchema)]
+pub(crate) struct SignOnBegin {
+    /// Means nothing here: one issuer serves all organisations.
+    org_id: Option<String>,
+}
+
+/// `POST /auth/login` and `POST /auth/register`.
+#[derive(ToSchema)]
+pub(crate) struct ProviderToken {
+    provider: String,
+    provider_token: String,
 }
 
 /// `POST /auth/device`: nothing is asked.

@@ -147,6 +147,11 @@ impl Caller {
         }
     }
 
+    /// Whether they may do anything in the organisation.
+    pub(crate) fn is_member(&self) -> bool {
+        !self.access.is_none()
+    }
+
     /// Whether they look at the whole organisation, and so at the configuration of its providers and runners.
     pub(crate) fn sees_configuration(&self) -> bool {
         self.access.organization().is_some()
@@ -234,6 +239,9 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
     };
     let access = caller.everywhere().and_then(|all| all.get(&org));
     caller.access = access.cloned().unwrap_or_default();
+    if caller.access.is_none() && needed == Need::Invitation {
+        return Ok(caller);
+    }
     if caller.access.is_none() {
         return Err(Refusal::forbidden(
             needed.level(),
@@ -248,7 +256,7 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
         pattern: &pattern,
     };
     match needed {
-        Need::Open | Need::Anybody | Need::Member | Need::Handler => {}
+        Need::Open | Need::Anybody | Need::Member | Need::Invitation | Need::Handler => {}
         Need::Organization(level) => {
             if caller.access.organization() < Some(level) {
                 return Err(Refusal::forbidden(level, format!("organization:{org}")));
@@ -279,7 +287,7 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal>
     let Some(secret) = token(&parts.headers) else {
         return Ok(None);
     };
-    let from_cookie = cookie(&parts.headers).is_some();
+    let from_cookie = cookie(&parts.headers, COOKIE).is_some();
     // A browser sends the cookie along with whatever another site makes it send.
     if from_cookie && !is_safe(&parts.method) && !is_same_origin(&parts.headers) {
         return Err(Refusal::unauthorized(
@@ -296,7 +304,7 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal>
 
 /// The token of the request, from its cookie or its header.
 pub(crate) fn token(headers: &HeaderMap) -> Option<Secret> {
-    cookie(headers).or_else(|| bearer(headers))
+    cookie(headers, COOKIE).or_else(|| bearer(headers))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
@@ -305,15 +313,15 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| Secret::sent(token))
 }
 
-/// The session of a browser.
-fn cookie(headers: &HeaderMap) -> Option<Secret> {
+/// A secret that a browser keeps.
+pub(crate) fn cookie(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && !value.is_empty())
+        .find(|(name, value)| *name == wanted && !value.is_empty())
         .map(|(_, value)| Secret::sent(value))
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Environment(Level),
     /// A level on the environment of the deployment of the path.
     Deployment(Level),
+    /// A token of anybody; the handler looks whether they are invited or members.
+    Invitation,
     /// Any grant; what is needed beyond it is in the body, and the handler looks.
     Handler,
 }
@@ -29,7 +31,7 @@ impl Need {
     /// The level, as it is said to who has none at all.
     pub(crate) fn level(self) -> Level {
         match self {
-            Self::Open | Self::Anybody | Self::Member => Level::Read,
+            Self::Open | Self::Anybody | Self::Member | Self::Invitation => Level::Read,
             Self::Organization(level)
             | Self::Project(level)
             | Self::Environment(level)
@@ -46,13 +48,18 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("POST", "/auth/device"),
+    ("GET", "/auth/sso/callback"),
     ("POST", "/auth/link"),
+    ("POST", "/auth/login"),
     ("POST", "/auth/oidc/token"),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/sso/login"),
     ("POST", "/devicelogins/{id}/actions/poll"),
 ];
 
 /// Lists of people and programs, which take the whole organisation to look at.
 const OF_PEOPLE: &[&str] = &[
+    "/invitations",
     "/members",
     "/memberships",
     "/service-users",
@@ -106,8 +113,10 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
     match (method.as_str(), rest) {
         ("GET" | "HEAD", "/audit-log") => Need::Organization(Level::Manage),
         _ if looks && OF_PEOPLE.contains(&rest) => Need::Organization(Level::Read),
+        ("GET" | "HEAD", "/invitations/{id}") => Need::Invitation,
         _ if looks => Need::Member,
         ("POST", "/deployments") => Need::Handler,
+        ("POST", "/invitations/{id}/actions/redeem") => Need::Invitation,
         _ => Need::Organization(Level::Manage),
     }
 }

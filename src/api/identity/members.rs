@@ -5,10 +5,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::roles::Roles;
-use super::sessions::is_self;
+use super::sessions::{is_self, providers};
 use crate::api::App;
 use crate::api::auth::Caller;
-use crate::api::body::{Body, Problems, Text};
+use crate::api::body::{Body, Fields, Problems, Text};
 use crate::api::error::Refusal;
 use crate::api::query::{Paged, Params, page};
 use crate::model::access::Role;
@@ -20,7 +20,7 @@ use crate::wire::identity_requests::UserMemberships;
 use crate::wire::{ErrorBody, Page};
 
 /// What a membership is of; there are no others in v1 but the group of owners, which means the role Admin.
-const SUBJECT_ROLE: &str = "role";
+pub(super) const SUBJECT_ROLE: &str = "role";
 const SUBJECT_GROUP: &str = "virtual-group";
 const OWNERS: &str = "owners";
 
@@ -38,7 +38,7 @@ fn seen_by_organization(roles: &Roles, membership: Membership) -> OrgMembership 
     }
 }
 
-fn seen_by_person(roles: &Roles, membership: Membership) -> UserMembership {
+pub(super) fn seen_by_person(roles: &Roles, membership: Membership) -> UserMembership {
     UserMembership {
         subject: roles.id(membership.role),
         id: membership.id,
@@ -46,6 +46,27 @@ fn seen_by_person(roles: &Roles, membership: Membership) -> UserMembership {
         org_id: membership.org,
         subject_type: SUBJECT_ROLE.to_owned(),
         scope: membership.scope.text(),
+    }
+}
+
+/// The id of the role that a membership is of, from the fields of these names.
+pub(super) fn subject(
+    roles: &Roles,
+    fields: &mut Fields,
+    found: &mut Problems,
+    (kind, subject): (&'static str, &'static str),
+) -> String {
+    let at = fields.at(kind);
+    let is_there = fields.has(kind);
+    let word = fields.one_of(found, kind, &[SUBJECT_ROLE, SUBJECT_GROUP]);
+    let subject = fields.required_text(found, subject, Text::up_to(usize::MAX));
+    if !is_there {
+        found.invalid(&at, format!("\"{at}\": property \"{kind}\" is missing"));
+    }
+    match word.as_deref() {
+        Some(SUBJECT_GROUP) if subject == OWNERS => roles.id(Role::Admin),
+        Some(SUBJECT_GROUP) => String::new(),
+        Some(_) | None => subject,
     }
 }
 
@@ -85,7 +106,7 @@ pub(crate) async fn members(
 ) -> Result<Json<Page<OrgMembership>>, Refusal> {
     let (roles, listed) = of_organization(&app, &org, &params).await?;
     Ok(page(listed, |it| OrgMembership {
-        identity_providers: Some(Vec::new()),
+        identity_providers: Some(providers(it.signs_on)),
         ..seen_by_organization(&roles, it)
     }))
 }
@@ -131,22 +152,7 @@ pub(crate) async fn replace(
         found.invalid(&at, format!("\"{at}\": minimum number of items is 1"));
     }
     let granted = roles.each(list, &at, &mut found, |inside, found| {
-        let any = Text::up_to(usize::MAX);
-        let kind = inside.one_of(found, "subject_type", &[SUBJECT_ROLE, SUBJECT_GROUP]);
-        let subject = inside.required_text(found, "subject", any);
-        match kind.as_deref() {
-            None if found.is_empty() => {
-                let at = inside.at("subject_type");
-                found.invalid(
-                    &at,
-                    format!("\"{at}\": property \"subject_type\" is missing"),
-                );
-                subject
-            }
-            Some(SUBJECT_GROUP) if subject == OWNERS => roles.id(Role::Admin),
-            Some(SUBJECT_GROUP) => String::new(),
-            Some(_) | None => subject,
-        }
+        subject(&roles, inside, found, ("subject_type", "subject"))
     })?;
     found.check()?;
     let changed = app

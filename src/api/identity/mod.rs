@@ -3,14 +3,17 @@
 //! Shapes and texts are v1's; beside them are a person's one-time link (`/auth/link`, `/orgs/{org}/users`) and the
 //! audit log. A token is in an answer once, when it is made. What each route needs is in `auth::need`.
 
+mod addresses;
 mod checks;
 mod devices;
+mod invitations;
 mod members;
 mod organizations;
 mod people;
 mod roles;
 mod service_users;
 mod sessions;
+mod sign_on;
 mod trust;
 
 use std::convert::Infallible;
@@ -31,6 +34,10 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(sessions::current_user))
         .routes(routes!(sessions::redeem_link))
         .routes(routes!(sessions::logout))
+        .routes(routes!(sign_on::begin))
+        .routes(routes!(sign_on::end))
+        .routes(routes!(sign_on::register))
+        .routes(routes!(sign_on::login))
         .routes(routes!(checks::check))
         .routes(routes!(trust::exchange))
         .routes(routes!(devices::create))
@@ -53,6 +60,9 @@ pub(crate) fn of_organization() -> Routes {
         .routes(routes!(members::list))
         .routes(routes!(members::delete))
         .routes(routes!(members::replace))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::get, invitations::delete))
+        .routes(routes!(invitations::redeem))
         .routes(routes!(people::create))
         .routes(routes!(people::delete))
         .routes(routes!(people::link))

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::roles::Roles;
 use super::service_users::NAME;
-use super::{LINK_US, over_after, sessions};
+use super::{LINK_US, addresses, over_after, sessions};
 use crate::api::App;
 use crate::api::auth::Caller;
 use crate::api::body::{Body, Problems};
@@ -16,7 +16,7 @@ use crate::store::audit;
 use crate::store::clock::stamp;
 use crate::store::identity::Kind;
 use crate::store::identity::tokens::{Kind as TokenKind, Secret};
-use crate::store::identity::users::Person;
+use crate::store::identity::users::{NewUser, Person};
 use crate::store::objects::Listed;
 use crate::wire::identity::{UserKind, UserWithLink, UserWithRole};
 use crate::wire::identity_requests::UserCreate;
@@ -29,7 +29,7 @@ use crate::wire::{ErrorBody, Page};
     request_body = UserCreate,
     responses(
         (status = 201, body = UserWithLink, description = "Let in"),
-        (status = 409, body = ErrorBody, description = "A role is not there, or given twice"),
+        (status = 409, body = ErrorBody, description = "A role is not there, or given twice, or somebody has the address"),
     )
 )]
 pub(crate) async fn create(
@@ -41,6 +41,7 @@ pub(crate) async fn create(
     let roles = Roles::of(&app, &org).await?;
     let mut found = Problems::default();
     let name = fields.required_text(&mut found, "display_name", NAME);
+    let email = addresses::optional(&mut fields, &mut found);
     let at = fields.at("roles");
     let granted = roles.read(&mut fields, &mut found)?.unwrap_or_default();
     if granted.is_empty() && found.is_empty() {
@@ -52,9 +53,15 @@ pub(crate) async fn create(
     found.check()?;
     audit::note(|draft| draft.object = format!("user {name}"));
     let (secret, expires_us) = new_link();
+    let person = NewUser {
+        kind: Kind::Person,
+        name: &name,
+        email: email.as_deref(),
+        by: &caller.user,
+    };
     let made = app
         .store
-        .person_create(&org, &name, &granted, &caller.user, (&secret, expires_us))
+        .person_create(&org, &person, &granted, (&secret, expires_us))
         .await?;
     let answer = with_link(&app, made, &secret, expires_us);
     Ok((StatusCode::CREATED, Json(answer)))

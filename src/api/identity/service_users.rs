@@ -208,7 +208,7 @@ fn required_roles(
 }
 
 /// When a token is over: `expiry_in_days`, which must be there.
-fn expiry(fields: &mut Fields, found: &mut Problems) -> i64 {
+pub(super) fn expiry(fields: &mut Fields, found: &mut Problems) -> i64 {
     let at = fields.at("expiry_in_days");
     let days = match fields.value("expiry_in_days") {
         None => {

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{ClientAddress, SESSION_US, over_after};
+use super::{ClientAddress, SESSION_US, over_after, sign_on};
 use crate::api::App;
 use crate::api::auth::{self, COOKIE, Caller};
 use crate::api::body::{Body, Problems, Text};
@@ -28,8 +28,17 @@ pub(super) fn shown(person: Person) -> User {
         display_name: person.name,
         created_at: stamp(person.created_us),
         last_logged_in_at: person.logged_in_us.map(stamp),
-        login_providers: Vec::new(),
+        login_providers: providers(person.signs_on),
         primary_email_address: person.email,
+    }
+}
+
+/// How somebody may log in beside one-time links.
+pub(super) fn providers(signs_on: bool) -> Vec<String> {
+    if signs_on {
+        vec![sign_on::PROVIDER.to_owned()]
+    } else {
+        Vec::new()
     }
 }
 
@@ -98,6 +107,7 @@ pub(crate) async fn current_user(
     responses(
         (status = 200, body = User, description = "Logged in"),
         (status = 401, body = ErrorBody, description = "The link is used or over"),
+        (status = 409, body = ErrorBody, description = "It invites somebody who is a user already"),
     )
 )]
 pub(crate) async fn redeem_link(
@@ -133,20 +143,20 @@ pub(crate) async fn redeem_link(
 /// The answer to whoever logged in with a browser.
 pub(super) fn logged_in(app: &App, person: Person, new: &NewSession<'_>) -> Response {
     let seconds = (new.expires_us - now_us()).max(0) / 1_000_000;
-    let cookie = cookie(app, new.secret.expose(), seconds);
+    let cookie = cookie(app, COOKIE, new.secret.expose(), seconds);
     ([(header::SET_COOKIE, cookie)], Json(shown(person))).into_response()
 }
 
-/// The cookie of a session; no script reads it, no other site has it sent along with what it posts.
-fn cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
+/// A cookie that no script reads and no other site has sent along with what it posts.
+pub(super) fn cookie(app: &App, name: &str, value: &str, seconds: i64) -> HeaderValue {
     let secure = if app.settings.public_url.starts_with("https:") {
         "; Secure"
     } else {
         ""
     };
-    let text =
-        format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    let mut value = HeaderValue::from_str(&text).expect("a token is of letters, digits, - and _");
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let mut value =
+        HeaderValue::from_str(&text).expect("tokens are of letters, digits, dots, - and _");
     value.set_sensitive(true);
     value
 }
@@ -167,7 +177,7 @@ pub(crate) async fn logout(
     if let Some(secret) = auth::token(&headers) {
         app.store.session_end(&secret).await?;
     }
-    let gone = cookie(&app, "", 0);
+    let gone = cookie(&app, COOKIE, "", 0);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 

@@ -16,7 +16,7 @@ use crate::api::auth::Caller;
 use crate::api::body::{Body, Fields, Problems, Text};
 use crate::api::error::Refusal;
 use crate::api::oidc::jwt::{self, Expected};
-use crate::api::oidc::{IssuerError, keys_of, may_be_asked};
+use crate::api::oidc::{IssuerError, known, may_be_asked};
 use crate::api::query::{Paged, Params, page};
 use crate::store::audit;
 use crate::store::clock::{now_us, stamp};
@@ -222,8 +222,8 @@ pub(crate) async fn exchange(
     if rules.is_empty() {
         return Err(distrusted(&none));
     }
-    let keys = keys_of(&issuer, kid.as_deref(), &app.settings.public_url).await;
-    let keys = keys.map_err(|error| {
+    let known = known(&issuer, kid.as_deref(), &app.settings.public_url).await;
+    let known = known.map_err(|error| {
         tracing::warn!(error = %error, issuer, "the keys of an issuer are not known");
         distrusted(&error)
     })?;
@@ -234,7 +234,7 @@ pub(crate) async fn exchange(
             audience: &rule.demands.audience,
             now: now_us() / 1_000_000,
         };
-        match jwt::verify(&token, &keys, &expected) {
+        match jwt::verify(&token, &known.keys, &expected) {
             Err(bad) => last = Some(bad),
             Ok(claims) if fits(&rule.demands, &claims) => {
                 let subject = claims

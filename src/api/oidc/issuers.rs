@@ -1,9 +1,10 @@
-//! The keys of issuers, found by discovery, fetched with limits and kept for a while.
+//! What issuers publish, found by discovery, fetched with limits and kept for a while.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the keys of an issuer are not known. Nothing that the other side said is in it.
+/// Why an issuer cannot be used. Nothing that the other side said is in it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IssuerError {
     /// Not a URL that is asked.
@@ -53,8 +54,34 @@ pub(crate) enum IssuerError {
     Other,
 }
 
-/// Keys, and when they were fetched.
-type Kept = HashMap<String, (i64, Arc<Vec<Key>>)>;
+/// What an issuer says of itself.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+    /// Where people are sent.
+    pub(crate) authorization_endpoint: Option<String>,
+    /// Where what they come back with is changed into tokens.
+    pub(crate) token_endpoint: Option<String>,
+    /// Where claims are that are in no token.
+    pub(crate) userinfo_endpoint: Option<String>,
+    /// How a client proves itself there; `client_secret_basic` where nothing is said.
+    pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Whether people come back with the name of the issuer.
+    pub(crate) authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+/// An issuer.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// What it says of itself.
+    pub(crate) discovery: Discovery,
+    /// What it signs with.
+    pub(crate) keys: Vec<Key>,
+}
+
+/// Issuers, and when they were asked.
+type Kept = HashMap<String, (i64, Arc<Known>)>;
 
 static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
 
@@ -78,71 +105,91 @@ pub(crate) fn may_be_asked(url: &str, public_url: &str) -> bool {
     }
 }
 
-/// The keys of an issuer; fetched anew when `wanted` is a key that is not among those that are kept.
-pub(crate) async fn keys_of(
+/// An issuer; asked anew when `wanted` is a key that is not among those that are kept.
+pub(crate) async fn known(
     issuer: &str,
     wanted: Option<&str>,
     public_url: &str,
-) -> Result<Arc<Vec<Key>>, IssuerError> {
+) -> Result<Arc<Known>, IssuerError> {
     let now = now_us();
     let kept = {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(issuer).cloned()
     };
-    if let Some((fetched, keys)) = kept {
+    if let Some((fetched, known)) = kept {
         let age = now - fetched;
-        let has = wanted.is_none_or(|kid| keys.iter().any(|key| key.id() == Some(kid)));
+        let has = wanted.is_none_or(|kid| known.keys.iter().any(|key| key.id() == Some(kid)));
         if age < KEPT_US && (has || age < AGAIN_US) {
-            return Ok(keys);
+            return Ok(known);
         }
     }
-    let keys = Arc::new(fetch(issuer, public_url).await?);
+    let known = Arc::new(fetch(issuer, public_url).await?);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.retain(|_, (fetched, _)| now - *fetched < KEPT_US);
-    kept.insert(issuer.to_owned(), (now, Arc::clone(&keys)));
-    Ok(keys)
+    kept.insert(issuer.to_owned(), (now, Arc::clone(&known)));
+    Ok(known)
 }
 
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
-}
-
-async fn fetch(issuer: &str, public_url: &str) -> Result<Vec<Key>, IssuerError> {
-    let what = "its discovery document";
-    let http = super::http_client().map_err(|source| IssuerError::Unreached { what, source })?;
+async fn fetch(issuer: &str, public_url: &str) -> Result<Known, IssuerError> {
     let url = format!(
         "{}/.well-known/openid-configuration",
         issuer.trim_end_matches('/')
     );
-    let found: Discovery = document(&http, &url, what, public_url).await?;
-    if found.issuer != issuer {
+    let discovery: Discovery = document(&url, "its discovery document", public_url).await?;
+    if discovery.issuer != issuer {
         return Err(IssuerError::Other);
     }
-    let set: jwt::KeySet = document(&http, &found.jwks_uri, "its keys", public_url).await?;
-    Ok(jwt::keys(&set))
+    let set: jwt::KeySet = document(&discovery.jwks_uri, "its keys", public_url).await?;
+    let keys = jwt::keys(&set);
+    Ok(Known { discovery, keys })
 }
 
 async fn document<T: DeserializeOwned>(
-    http: &reqwest::Client,
     url: &str,
     what: &'static str,
     public_url: &str,
 ) -> Result<T, IssuerError> {
+    let request = ask(Method::GET, url, what, public_url)?;
+    answer(request.header("accept", "application/json"), what).await
+}
+
+/// A request to an issuer, if its URL may be asked.
+pub(super) fn ask(
+    method: Method,
+    url: &str,
+    what: &'static str,
+    public_url: &str,
+) -> Result<reqwest::RequestBuilder, IssuerError> {
     if !may_be_asked(url, public_url) {
         return Err(IssuerError::Url);
     }
-    let unreached = |source| IssuerError::Unreached { what, source };
-    let request = http
-        .get(url)
-        .timeout(PATIENCE)
-        .header("accept", "application/json");
-    let mut response = request.send().await.map_err(unreached)?;
-    if !response.status().is_success() {
-        let status = response.status().as_u16();
+    let http = super::http_client().map_err(|source| IssuerError::Unreached { what, source })?;
+    Ok(http.request(method, url).timeout(PATIENCE))
+}
+
+/// Its answer, if that is a success.
+pub(super) async fn answer<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    what: &'static str,
+) -> Result<T, IssuerError> {
+    let (status, bytes) = bytes(request, what).await?;
+    if !(200..300).contains(&status) {
         return Err(IssuerError::Status { status, what });
     }
+    serde_json::from_slice(&bytes).map_err(|_| IssuerError::Unreadable { what })
+}
+
+/// The status and the body of its answer, within the limit.
+pub(super) async fn bytes(
+    request: reqwest::RequestBuilder,
+    what: &'static str,
+) -> Result<(u16, Vec<u8>), IssuerError> {
+    // Whatever the address held (a code, for one) is no part of an error.
+    let unreached = |source: reqwest::Error| IssuerError::Unreached {
+        what,
+        source: source.without_url(),
+    };
+    let mut response = request.send().await.map_err(unreached)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreached)? {
         bytes.extend_from_slice(&chunk);
@@ -150,7 +197,7 @@ async fn document<T: DeserializeOwned>(
             return Err(IssuerError::Unreadable { what });
         }
     }
-    serde_json::from_slice(&bytes).map_err(|_| IssuerError::Unreadable { what })
+    Ok((response.status().as_u16(), bytes))
 }
 
 #[cfg(test)]

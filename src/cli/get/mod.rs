@@ -97,6 +97,8 @@ pub(crate) enum Get {
     CurrentUser(All),
     /// People of the organisation, a row for each of their roles
     Users(All),
+    /// E-mail addresses that may join the organisation and have not yet
+    Invitations(All),
     /// Service users of the organisation, and when each was last used
     #[command(visible_alias = "sus")]
     ServiceUsers(All),
@@ -271,6 +273,10 @@ impl Get {
             Self::Users(it) => {
                 let items = identity::listed(session, "memberships").await?;
                 show(&items, it.out, kinds::MEMBERSHIP_COLUMNS)
+            }
+            Self::Invitations(it) => {
+                let items = identity::listed(session, "invitations").await?;
+                show(&items, it.out, kinds::INVITATION_COLUMNS)
             }
             Self::ServiceUsers(it) => {
                 let items = identity::listed(session, "service-users").await?;

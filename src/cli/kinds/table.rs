@@ -524,6 +524,16 @@ pub(crate) const MEMBERSHIP_COLUMNS: &[Column] = &[
     CREATED,
 ];
 
+/// Who is invited.
+pub(crate) const INVITATION_COLUMNS: &[Column] = &[
+    ID,
+    col("Email", &["email_address"]),
+    col("Role", &["role"]),
+    col("Scope", &["windlass.scope"]),
+    col("InvitedBy", &["created_by_display_name"]),
+    col("Expires", &["expires_at"]),
+];
+
 /// Service users.
 pub(crate) const SERVICE_USER_COLUMNS: &[Column] = &[
     ID,

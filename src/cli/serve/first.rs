@@ -7,8 +7,10 @@ use crate::model::access::{Role, Scope};
 use crate::model::name::Shape;
 use crate::store::Store;
 use crate::store::clock;
+use crate::store::identity::Kind as UserKind;
 use crate::store::identity::grants::Granted;
 use crate::store::identity::tokens::{Kind, Secret};
+use crate::store::identity::users::NewUser;
 use crate::store::objects::organizations::{DEFAULT, SYSTEM_USER};
 
 /// How long a token serves that automation brought along; it is looked up anew at each start.
@@ -60,12 +62,16 @@ pub(crate) async fn administrator(
             store
                 .person_create(
                     DEFAULT,
-                    "Administrator",
+                    &NewUser {
+                        kind: UserKind::Person,
+                        name: "Administrator",
+                        email: None,
+                        by: SYSTEM_USER,
+                    },
                     &[Granted {
                         scope: Scope::Organization,
                         role: Role::Admin,
                     }],
-                    SYSTEM_USER,
                     (&secret, clock::now_us() + LINK_US),
                 )
                 .await?;

@@ -6,6 +6,7 @@
 
 mod first;
 mod settings;
+mod sign_on;
 mod telemetry;
 
 use anyhow::Context as _;
@@ -70,6 +71,7 @@ impl Serve {
                 "Nobody can log in yet. Open this link in a browser, once, within a day, to become the administrator:\n  {link}"
             ));
         }
+        let sign_on = settings.sign_on.ready(&store, &url).await?;
         let service_settings = deploy::Settings {
             allow_local: settings.local_runner(),
             allow_process: settings.process_runner(),
@@ -94,12 +96,13 @@ impl Serve {
                     Identification::Tokens
                 },
                 public_url: url.clone(),
+                sign_on: sign_on.clone(),
                 limits: settings.limits(),
             },
             stopping: stop.clone(),
             metrics: Some(metrics),
         });
-        let router = console::with_pages(router);
+        let router = console::with_pages(router, sign_on.map(|sign_on| sign_on.name));
         print::success(format!("Windlass serves {url} (listening on {at})."));
         tracing::info!(%at, %url, "serving");
         let served = listen::serve(router, listener, tls, stop.clone(), settings.grace()).await;

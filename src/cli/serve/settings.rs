@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::sign_on::{self, SignOnSettings};
 use crate::api::Limits;
 use crate::cli::settings::{ServeFile, Settings};
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Flag,
     Environment(&'static str),
     File,
@@ -31,9 +32,9 @@ impl std::fmt::Display for Source {
 
 /// A setting and its source.
 #[derive(Debug, Clone)]
-struct Chosen<T> {
-    value: T,
-    source: Source,
+pub(super) struct Chosen<T> {
+    pub(super) value: T,
+    pub(super) source: Source,
 }
 
 /// How the server writes its log.
@@ -98,6 +99,8 @@ pub(crate) struct Flags {
     /// How the log is written [env: WINDLASS_LOG_FORMAT] [default: text]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
+    #[command(flatten)]
+    sign_on: sign_on::SignOnFlags,
     /// Take whoever has no token for an administrator; only on a loopback address
     #[arg(long)]
     dev: bool,
@@ -116,6 +119,8 @@ pub(crate) struct ServeSettings {
     stop_seconds: Chosen<u64>,
     lease_seconds: Chosen<u64>,
     log_format: Chosen<LogFormat>,
+    /// Where people sign in.
+    pub(crate) sign_on: SignOnSettings,
     /// Whether anybody without a token administers.
     pub(crate) dev: bool,
 }
@@ -184,18 +189,21 @@ pub(crate) fn resolve(
             log_format,
             LogFormat::Text,
         )?,
+        sign_on: sign_on::resolve(flags.sign_on, &pick, file)?,
         dev: flags.dev,
     };
     settings.check()?;
     Ok(settings)
 }
 
-struct Pick<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
+/// Picks the source of each setting.
+pub(super) struct Pick<'a> {
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Pick<'_> {
-    fn optional<T: FromStr<Err: std::fmt::Display>>(
+    /// A setting that may be absent.
+    pub(super) fn optional<T: FromStr<Err: std::fmt::Display>>(
         &self,
         flag: Option<T>,
         name: &'static str,
@@ -213,7 +221,8 @@ impl Pick<'_> {
         Ok(Chosen { value, source })
     }
 
-    fn one<T: FromStr<Err: std::fmt::Display>>(
+    /// A setting with a usual value.
+    pub(super) fn one<T: FromStr<Err: std::fmt::Display>>(
         &self,
         flag: Option<T>,
         name: &'static str,
@@ -353,6 +362,7 @@ impl ServeSettings {
             self.log_format.value.to_string(),
             &self.log_format.source,
         );
+        self.sign_on.print(&mut line);
         let dev = if self.dev {
             Source::Flag
         } else {

@@ -21,6 +21,8 @@ pub(crate) struct Membership {
     pub(crate) name: String,
     /// Their address, where it is known.
     pub(crate) email: Option<String>,
+    /// Whether they have signed in at an issuer.
+    pub(crate) signs_on: bool,
     /// What.
     pub(crate) role: Role,
     /// Where.
@@ -47,7 +49,8 @@ async fn read(
     };
     let after = paging.after.as_ref().and_then(|key| key.first());
     let mut query = Builder::new(
-        "SELECT g.id, g.org_id, g.created_us, g.role, g.scope, u.id AS user_id, u.name, u.email \
+        "SELECT g.id, g.org_id, g.created_us, g.role, g.scope, u.id AS user_id, u.name, u.email, \
+         (SELECT COUNT(*) FROM sso_subjects WHERE user_id = u.id) AS subjects \
          FROM grants g JOIN users u ON u.id = g.user_id WHERE u.kind = 'person' AND g.id > ",
     );
     query.push_bind(after.cloned().unwrap_or_default());
@@ -77,6 +80,7 @@ async fn read(
             user: row.get("user_id")?,
             name: row.get("name")?,
             email: row.get("email")?,
+            signs_on: row.get::<i64>("subjects")? > 0,
             role,
             scope,
         });
@@ -86,6 +90,29 @@ async fn read(
         next: next.map(|membership: &Membership| vec![membership.id.clone()]),
         items,
     })
+}
+
+/// What a person may do in an organisation.
+pub(super) async fn of_person(
+    connection: &mut Connection,
+    org: &str,
+    user: &str,
+) -> Result<Vec<Membership>, StoreError> {
+    let of = Of::Organization(org, Some(user));
+    Ok(read(connection, of, &Paging::ALL).await?.items)
+}
+
+/// Organisations in which a person may do anything, by id.
+pub(super) async fn organizations(
+    connection: &mut Connection,
+    user: &str,
+) -> Result<Vec<String>, StoreError> {
+    Ok(
+        sql::query("SELECT DISTINCT org_id FROM grants WHERE user_id = $1 ORDER BY org_id")
+            .bind(user)
+            .fetch_all(connection)
+            .await?,
+    )
 }
 
 /// Refuses to leave an organisation without a person who administers it.
@@ -190,12 +217,7 @@ impl Store {
     /// Organisations in which a person may do anything, by id.
     pub(crate) async fn organizations_of(&self, user: &str) -> Result<Vec<String>, StoreError> {
         let mut reading = self.reading().await?;
-        Ok(
-            sql::query("SELECT DISTINCT org_id FROM grants WHERE user_id = $1 ORDER BY org_id")
-                .bind(user)
-                .fetch_all(&mut reading)
-                .await?,
-        )
+        organizations(&mut reading, user).await
     }
 
     /// Who may do anything in a project or an environment, with their highest role, by user id.

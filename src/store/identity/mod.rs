@@ -6,9 +6,11 @@
 
 pub(crate) mod devices;
 pub(crate) mod grants;
+pub(crate) mod invitations;
 pub(crate) mod memberships;
 pub(crate) mod service_users;
 pub(crate) mod sessions;
+pub(crate) mod sign_on;
 pub(crate) mod tokens;
 pub(crate) mod trust_rules;
 pub(crate) mod users;

@@ -120,6 +120,7 @@ impl Store {
         let user = NewUser {
             kind: Kind::Service,
             name,
+            email: None,
             by,
         };
         let id = users::insert(&mut writing, Some(org), &user).await?;

@@ -1,5 +1,6 @@
 //! Sessions of people: opened by a link or by letting a program in, listed, and ended.
 
+use super::invitations;
 use super::tokens::{self, Kind, Secret};
 use crate::store::objects::{Listed, ObjectError, Paging};
 use crate::store::sql::{self, Connection, Row};
@@ -75,12 +76,13 @@ pub(crate) async fn open(
 }
 
 impl Store {
-    /// Opens the session that a link is for, once; `None` when the link is unknown, used or over. Returns the user.
+    /// Opens the session that a link or an invitation is for, once; `None` when it is unknown, used or over. Returns the
+    /// user.
     pub(crate) async fn link_redeem(
         &self,
         link: &Secret,
         new: &NewSession<'_>,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<String>, ObjectError> {
         let mut writing = self.writing().await?;
         let user: Option<String> = sql::query(
             "DELETE FROM tokens WHERE hash = $1 AND kind = 'link' AND expires_us > $2 RETURNING user_id",
@@ -89,8 +91,12 @@ impl Store {
         .bind(clock::now_us())
         .fetch_optional(&mut writing)
         .await?;
-        let Some(user) = user else {
-            return Ok(None);
+        let user = match user {
+            Some(user) => user,
+            None => match invitations::become_of(&mut writing, link).await? {
+                Some(user) => user,
+                None => return Ok(None),
+            },
         };
         open(&mut writing, &user, new).await?;
         writing.commit().await?;

@@ -115,6 +115,22 @@ pub(crate) async fn forget_all(
     Ok(())
 }
 
+/// Ends what a person logged in with, and what they could log in with, but for the token of the hash `kept`.
+pub(super) async fn forget_logins(
+    connection: &mut Connection,
+    user: &str,
+    kept: &str,
+) -> Result<(), StoreError> {
+    sql::query(
+        "DELETE FROM tokens WHERE user_id = $1 AND kind IN ('session', 'link') AND hash <> $2",
+    )
+    .bind(user)
+    .bind(kept)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Store {
     /// Notes that a token was used.
     pub(super) async fn token_used(&self, hash: &str, now_us: i64) -> Result<(), StoreError> {

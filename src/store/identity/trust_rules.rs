@@ -134,6 +134,7 @@ impl Store {
         let user = NewUser {
             kind: Kind::Service,
             name: new.name,
+            email: None,
             by: new.by,
         };
         let user = users::insert(&mut writing, Some(org), &user).await?;

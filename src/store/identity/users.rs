@@ -15,6 +15,8 @@ pub(crate) struct NewUser<'a> {
     pub(crate) kind: Kind,
     /// The name that people see.
     pub(crate) name: &'a str,
+    /// Their address in lower case, where it is known; nobody else's.
+    pub(crate) email: Option<&'a str>,
     /// Who makes it.
     pub(crate) by: &'a str,
 }
@@ -32,6 +34,8 @@ pub(crate) struct Person {
     pub(crate) created_us: i64,
     /// When they last logged in.
     pub(crate) logged_in_us: Option<i64>,
+    /// Whether they have signed in at an issuer.
+    pub(crate) signs_on: bool,
 }
 
 fn missing() -> ObjectError {
@@ -40,7 +44,9 @@ fn missing() -> ObjectError {
 
 async fn read_person(connection: &mut Connection, id: &str) -> Result<Option<Person>, StoreError> {
     let row: Option<Row> = sql::query(
-        "SELECT id, name, email, created_us, logged_in_us FROM users WHERE id = $1 AND kind = 'person'",
+        "SELECT id, name, email, created_us, logged_in_us, \
+         (SELECT COUNT(*) FROM sso_subjects WHERE user_id = users.id) AS subjects \
+         FROM users WHERE id = $1 AND kind = 'person'",
     )
     .bind(id)
     .fetch_optional(connection)
@@ -52,6 +58,7 @@ async fn read_person(connection: &mut Connection, id: &str) -> Result<Option<Per
             email: row.get("email")?,
             created_us: row.get("created_us")?,
             logged_in_us: row.get("logged_in_us")?,
+            signs_on: row.get::<i64>("subjects")? > 0,
         })
     })
     .transpose()
@@ -76,17 +83,32 @@ pub(crate) async fn insert(
 ) -> Result<String, StoreError> {
     let id = new_user_id(user.kind);
     sql::query(
-        "INSERT INTO users (id, kind, org_id, name, created_us, created_by) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO users (id, kind, org_id, name, email, created_us, created_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&id)
     .bind(user.kind.word())
     .bind(org)
     .bind(user.name)
+    .bind(user.email)
     .bind(clock::now_us())
     .bind(user.by)
     .execute(connection)
     .await?;
     Ok(id)
+}
+
+/// The person of an address.
+pub(super) async fn of_email(
+    connection: &mut Connection,
+    email: &str,
+) -> Result<Option<String>, StoreError> {
+    Ok(
+        sql::query("SELECT id FROM users WHERE email = $1 AND kind = 'person'")
+            .bind(email)
+            .fetch_optional(connection)
+            .await?,
+    )
 }
 
 impl Store {
@@ -100,21 +122,23 @@ impl Store {
     pub(crate) async fn person_create(
         &self,
         org: &str,
-        name: &str,
+        person: &NewUser<'_>,
         roles: &[Granted],
-        by: &str,
         link: (&Secret, i64),
     ) -> Result<Person, ObjectError> {
         let mut writing = self.writing().await?;
         if !organization_known(&mut writing, org).await? {
             return Err(ObjectError::missing("organization not found"));
         }
-        let user = NewUser {
-            kind: Kind::Person,
-            name,
-            by,
-        };
-        let id = insert(&mut writing, None, &user).await?;
+        if let Some(email) = person.email
+            && of_email(&mut writing, email).await?.is_some()
+        {
+            return Err(ObjectError::conflict(format!(
+                "somebody has the e-mail address {email} already; invite them into this organization"
+            )));
+        }
+        let by = person.by;
+        let id = insert(&mut writing, None, person).await?;
         grants::replace(&mut writing, org, &id, roles, by).await?;
         tokens::keep(&mut writing, link.0, &id, tokens::Kind::Link, by, link.1).await?;
         let made = read_person(&mut writing, &id).await?.ok_or_else(missing)?;
@@ -178,6 +202,7 @@ impl Store {
                 let user = NewUser {
                     kind: Kind::Service,
                     name,
+                    email: None,
                     by,
                 };
                 let id = insert(&mut writing, Some(org), &user).await?;

@@ -21,6 +21,17 @@ const buttons = (...pairs) => {
   byId('buttons').hidden = pairs.length === 0;
 };
 const failed = (error) => say(error.message);
+// The button that sends somebody to the issuer, if there is one; `base` leads to the root of this server. The code of a
+// program that waits to be let in is kept in this tab until they come back.
+const signOn = (base, code) => {
+  const name = document.querySelector('main').dataset.signOn;
+  if (!name) return [];
+  return [[`Sign in with ${name}`, async () => {
+    sessionStorage.setItem('code', code || '');
+    const { redirect_url } = await call('POST', `${base}auth/sso/login`, {});
+    location.assign(redirect_url);
+  }]];
+};
 // Every answer that is no success is an error with the server's words; `status` tells which.
 const call = async (method, path, body) => {
   const headers = { accept: 'application/json' };

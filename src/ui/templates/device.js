@@ -10,7 +10,11 @@ const decide = async (id, action, done) => {
     user = await call('GET', '../current-user');
   } catch (error) {
     if (error.status !== 401) throw error;
-    say('You are not logged in on this browser. Open your one-time link here first, then come back to this page.');
+    const ways = signOn('../', code);
+    say(ways.length
+      ? 'You are not logged in on this browser. You come back to this page afterwards.'
+      : 'You are not logged in on this browser. Open your one-time link here first, then come back to this page.');
+    buttons(...ways);
     return;
   }
   const login = await call('GET', `../devicelogins/${encodeURIComponent(code)}`);

@@ -65,6 +65,10 @@ impl World {
                 json!({"display_name": "Ann", "roles": [{"id": role}]}),
             ),
             (
+                "/invitations",
+                json!({"email_address": "ann@acme.example", "membership_subject_type": "role", "membership_subject": role}),
+            ),
+            (
                 "/service-users",
                 json!({"display_name": "ci", "expiry_in_days": 1}),
             ),
@@ -106,6 +110,7 @@ impl World {
             (("", "user"), of("/users", "id")),
             (("", "role"), role.as_str().expect("an id").to_owned()),
             (("memberships", "id"), membership.to_owned()),
+            (("invitations", "id"), of("/invitations", "id")),
             (("service-users", "id"), of("/service-users", "id")),
             (("trust-rules", "id"), of("/trust-rules", "id")),
         ]);

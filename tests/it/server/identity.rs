@@ -15,8 +15,12 @@ pub(super) struct Team {
 
 impl Team {
     pub(super) fn new() -> Self {
-        let place = Place::without_engine();
-        let server = Server::start(&place, &[]);
+        Self::at(Place::without_engine(), &[])
+    }
+
+    /// In a place that has its variables, with more arguments.
+    pub(super) fn at(place: Place, arguments: &[&str]) -> Self {
+        let server = Server::start(&place, arguments);
         Self {
             admin: Caller::with(server.url(), TOKEN),
             server,

@@ -4,9 +4,12 @@ mod audit;
 mod extensions;
 mod http;
 mod identity;
+mod invitations;
+mod issuer;
 mod login;
 mod oidc;
 mod scopes;
+mod sign_on;
 mod traces;
 
 use std::path::PathBuf;

@@ -1,99 +1,11 @@
 //! Jobs of build systems: an issuer of our own on loopback signs, and a trust rule decides.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ORG;
 use super::http::{Caller, Reply};
 use super::identity::{Team, text};
-
-/// An issuer: two documents and a key.
-struct Issuer {
-    url: String,
-    pair: EcdsaKeyPair,
-}
-
-impl Issuer {
-    fn start() -> Self {
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let random = SystemRandom::new();
-        let made = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("makes");
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, made.as_ref(), &random).expect("reads");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let point = pair.public_key().as_ref();
-        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let keys = json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "one",
-            "x": part(&point[1..33]), "y": part(&point[33..]),
-        }]});
-        let discovery = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
-        std::thread::spawn(move || {
-            for socket in listener.incoming() {
-                let mut socket = socket.expect("a caller");
-                let mut line = String::new();
-                let mut reader = BufReader::new(socket.try_clone().expect("the same socket"));
-                reader.read_line(&mut line).expect("a request");
-                loop {
-                    let mut header = String::new();
-                    let read = reader.read_line(&mut header).expect("a header");
-                    if read == 0 || header == "\r\n" {
-                        break;
-                    }
-                }
-                let body = match line.split_whitespace().nth(1) {
-                    Some("/.well-known/openid-configuration") => discovery.to_string(),
-                    Some("/keys") => keys.to_string(),
-                    _ => String::new(),
-                };
-                let status = if body.is_empty() {
-                    "404 Not Found"
-                } else {
-                    "200 OK"
-                };
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                // Whoever went away needs no answer.
-                let _ = socket.write_all(answer.as_bytes());
-            }
-        });
-        Self { url, pair }
-    }
-
-    /// A token with these claims beside those that always hold.
-    fn sign(&self, audience: &str, more: &Value) -> String {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a time")
-            .as_secs();
-        let mut claims = json!({
-            "iss": self.url, "aud": audience, "iat": now, "exp": now + 300, "sub": "repo:acme/shop:ref:refs/heads/main",
-        });
-        for (name, value) in more.as_object().expect("claims") {
-            claims[name] = value.clone();
-        }
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!(
-            "{}.{}",
-            part(&json!({"alg": "ES256", "kid": "one", "typ": "JWT"})),
-            part(&claims)
-        );
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), signed.as_bytes())
-            .expect("signs");
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
+use super::issuer::Issuer;
 
 #[test]
 fn a_job_gets_a_short_token_where_a_trust_rule_says_so() {
@@ -152,14 +64,7 @@ fn a_job_gets_a_short_token_where_a_trust_rule_says_so() {
     ] {
         exchange(&issuer.sign(audience, &claims)).is(401, why);
     }
-    exchange(
-        &Issuer {
-            url: issuer.url.clone(),
-            pair: Issuer::start().pair,
-        }
-        .sign("windlass", &good),
-    )
-    .is(401, "signature is wrong");
+    exchange(&issuer.forge("windlass", &good)).is(401, "signature is wrong");
     exchange("nonsense").is(401, "no signed JSON Web Token");
     let elsewhere = json!({"organization": "default", "token": issuer.sign("windlass", &good)});
     nobody
