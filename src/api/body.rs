@@ -8,7 +8,6 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::{Problem, Refusal};
@@ -413,19 +412,6 @@ impl Fields {
             Value::Array(list) => Some(list),
             other => {
                 wrong_type(found, &self.at(key), "an array", &other);
-                None
-            }
-        }
-    }
-
-    /// Our own fields. Unknown ones among them are errors.
-    pub(crate) fn extras<T: DeserializeOwned>(&mut self, found: &mut Problems) -> Option<T> {
-        let value = self.value("windlass")?;
-        match serde_json::from_value(value) {
-            Ok(extras) => Some(extras),
-            Err(error) => {
-                let at = self.at("windlass");
-                found.invalid(&at, format!("windlass: {error}"));
                 None
             }
         }

@@ -57,7 +57,9 @@ async fn create(
 ) -> Result<Response, Refusal> {
     let key = headers
         .get("idempotency-key")
-        .and_then(|value| value.to_str().ok());
+        .map(|value| std::str::from_utf8(value.as_bytes()))
+        .transpose()
+        .map_err(|_| Refusal::bad("the header Idempotency-Key must be UTF-8"))?;
     let body = asked(fields)?;
     caller.may_deploy(&app, &org, &body).await?;
     Ok(

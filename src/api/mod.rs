@@ -24,6 +24,7 @@ mod oidc;
 mod query;
 mod states;
 mod streams;
+mod typed;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};

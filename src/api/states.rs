@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::App;
@@ -90,11 +89,11 @@ async fn settle(
 fn asked(mut fields: Fields) -> Result<StateSettle, Refusal> {
     let mut found = Problems::default();
     let body = StateSettle {
-        addresses: each(&mut fields, &mut found, "addresses"),
+        addresses: fields.each(&mut found, "addresses"),
         ids: ids(&mut fields, &mut found),
         plan_only: fields.flag(&mut found, "plan_only").unwrap_or(false),
         runner: fields.text(&mut found, "runner", Text::up_to(usize::MAX)),
-        log_recipients: each(&mut fields, &mut found, "log_recipients"),
+        log_recipients: fields.each(&mut found, "log_recipients"),
     };
     fields.only(&mut found, |key| format!("unknown field \"{key}\""));
     found.check()?;
@@ -111,23 +110,6 @@ fn ids(fields: &mut Fields, found: &mut Problems) -> BTreeMap<String, String> {
                 read.insert(address, id);
             }
             _ => found.invalid(pointer(&at, &address), "ids: an id is a text".to_owned()),
-        }
-    }
-    read
-}
-
-/// The items of a list; those that do not fit are noted.
-fn each<T: DeserializeOwned>(
-    fields: &mut Fields,
-    found: &mut Problems,
-    key: &'static str,
-) -> Vec<T> {
-    let items = fields.list(found, key).unwrap_or_default();
-    let mut read = Vec::new();
-    for (at, item) in items.into_iter().enumerate() {
-        match serde_json::from_value(item) {
-            Ok(item) => read.push(item),
-            Err(error) => found.invalid(format!("/{key}/{at}"), format!("{key}: {error}")),
         }
     }
     read

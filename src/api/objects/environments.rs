@@ -203,21 +203,7 @@ pub(crate) async fn delete(
     Body(mut fields): Body,
 ) -> Result<(StatusCode, Json<Environment>), Refusal> {
     let mut found = Problems::default();
-    let mut log_recipients = Vec::new();
-    for (position, item) in fields
-        .list(&mut found, "log_recipients")
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        match serde_json::from_value(item) {
-            Ok(recipient) => log_recipients.push(recipient),
-            Err(error) => found.invalid(
-                format!("/log_recipients/{position}"),
-                format!("log_recipients: {error}"),
-            ),
-        }
-    }
+    let log_recipients = fields.each(&mut found, "log_recipients");
     fields.only(&mut found, |key| format!("unknown field \"{key}\""));
     found.check()?;
     let how = Delete {

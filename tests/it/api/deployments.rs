@@ -184,8 +184,8 @@ pub(crate) async fn request_mistakes_are_told_in_the_words_of_v1() {
         ),
         (
             with(json!({"windlass": {"onbusy": "queue"}})),
-            "windlass: unknown field `onbusy`",
-            "/windlass",
+            "\"/windlass/onbusy\": unknown field `onbusy`",
+            "/windlass/onbusy",
         ),
         (with(json!({"mode": "destroy"})), "", "/mode"),
     ] {

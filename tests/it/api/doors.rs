@@ -223,8 +223,8 @@ async fn unknown_fields_are_ignored_but_not_among_our_own() {
     assert_refused(
         &answer,
         400,
-        "windlass: unknown field `ownr`",
-        &["/windlass"],
+        "\"/windlass/ownr\": unknown field `ownr`",
+        &["/windlass/ownr"],
     );
 }
 

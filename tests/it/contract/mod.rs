@@ -12,6 +12,7 @@ mod e20;
 pub(crate) mod http;
 mod inputs;
 mod paths;
+mod runner_types;
 mod security;
 
 use self::document::Document;

@@ -243,6 +243,13 @@ fn many_requests_with_one_key_at_once_are_one_deployment() {
     let id = ids.into_iter().next().expect("one");
     shop.ended(&id);
 
+    // Any text is a key; what is none is not taken for no key at all.
+    let keyed = shop.admin.and("idempotency-key", "schlüssel");
+    let (once, again) = (keyed.post(&path, &body), keyed.post(&path, &body));
+    assert_eq!((once.status, again.status), (201, 201), "{again:?}");
+    assert_eq!(once.json()["id"], again.json()["id"]);
+    shop.ended(&text(&once.json()["id"]));
+
     // A way back with a key is one way back; v1 refuses the second request.
     let back = json!({"project_id": "shop", "env_id": "dev", "mode": "rollback", "rollback_to_deployment_id": id});
     let keyed = shop.admin.and("idempotency-key", "two");

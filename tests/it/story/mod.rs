@@ -71,7 +71,12 @@ async fn tell(wire: &Wire, runner: Value) {
 
     let body = json!({"project_id": "shop", "env_id": "dev", "mode": "rollback", "rollback_to_deployment_id": first,
         "encrypted_outputs_recipient": reader.recipient, "encrypted_logs_recipient": reader.recipient});
-    let made = wire.make("/deployments", body).await;
+    let key = [("Idempotency-Key", "back")];
+    let made = wire
+        .send(Method::POST, "/deployments", &key, Some(&body))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    let made = made.json();
     let back = made["id"].as_str().expect("an id");
     let ended = wire.ended(back).await;
     assert_eq!(
@@ -86,6 +91,23 @@ async fn tell(wire: &Wire, runner: Value) {
     opened(wire, &reader, back, "morning of our time").await;
     let last = wire.get("/last-deployments").await;
     assert_eq!(last["items"][0]["id"], back, "{last}");
+
+    // What nobody asks for any more goes with the provider that made it.
+    let none = json!({"project_id": "shop", "env_id": "dev", "mode": "deploy", "manifest": {"workloads": {"web": {}}}});
+    let made = wire.make("/deployments", none).await;
+    let ended = wire.ended(made["id"].as_str().expect("an id")).await;
+    assert_eq!(
+        (
+            &ended["status"],
+            &ended["metrics"]["num_tf_resources_removed"]
+        ),
+        (&json!("succeeded"), &json!(2)),
+        "{ended}"
+    );
+    let again = asked(&reader, "night");
+    let made = wire.make("/deployments", again).await;
+    let ended = wire.ended(made["id"].as_str().expect("an id")).await;
+    assert_eq!(ended["status"], "succeeded", "{ended}");
 
     take_down(wire).await;
 }
