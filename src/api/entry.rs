@@ -127,3 +127,18 @@ impl Routes {
         all.into_openapi()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Routes};
+
+    #[test]
+    fn a_router_is_made_without_any_entry() {
+        let entry = Entry {
+            document: || panic!("an entry is made"),
+            ..super::routes!(crate::api::alive)
+        };
+        let routes = Routes::new().nest("/x", Routes::new().routes(entry));
+        let _ = routes.into_router();
+    }
+}

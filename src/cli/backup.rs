@@ -1,6 +1,5 @@
 //! `backup`: the data directory in one file, also while a server works in it.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::exit::{Advised, Exit};
@@ -24,11 +23,6 @@ impl Backup {
         match store.backup(&self.file).await {
             Ok(bytes) => {
                 let file = self.file.display();
-                debug_assert!(
-                    self.file
-                        .metadata()
-                        .is_ok_and(|made| made.permissions().mode() & 0o077 == 0)
-                );
                 print::success(format!("Backup `{file}` written ({} KiB).", bytes / 1024));
                 print::note(format!(
                     "To go on from it: tar -xf {file} -C DIR, then windlass --data-dir DIR …"

@@ -10,16 +10,16 @@ use super::offer::{Keep, Offer};
 use super::plan::{Ask, Baseline, Plan, empty_manifest};
 use super::request::{self, Checked};
 use super::runners::{self, Chosen, of_objects};
-use super::{Error, Service, show};
+use super::{Error, Service, elsewhere, show};
 use crate::manifest::edit;
 use crate::model::diag::Document;
 use crate::model::phase::{Mode, Phase, Step};
 use crate::model::{Diagnostic, Place, hex};
-use crate::store::deployments::documents::Kind;
+use crate::store::deployments::documents::{Kind, Pile};
 use crate::store::deployments::places::{self, EnvironmentPlace};
 use crate::store::deployments::{Connection, feed, resources, rows};
 use crate::store::objects::{ObjectError, environment_types, environments};
-use crate::store::{Reading, Writing, clock};
+use crate::store::{Reading, StoreError, Writing, clock};
 use crate::wire::deployments::{
     Base, Deployment, DeploymentCreate, DryRun, DryRunExtras, OnBusy, RecipientSpec, What,
 };
@@ -212,8 +212,8 @@ impl Service {
         {
             return Ok(Created::Deployment(Box::new(same)));
         }
-        let open = rows::open(&mut writing, &environment.uuid).await?;
-        if let (OnBusy::Refuse, Some(last)) = (on_busy, open.last()) {
+        let newest = rows::newest_open(&mut writing, &environment.uuid).await?;
+        if let (OnBusy::Refuse, Some(last)) = (on_busy, newest) {
             return Err(Error::Conflict(format!(
                 "deployment '{}' is still executing",
                 last.id
@@ -223,20 +223,24 @@ impl Service {
             now.runner_id = Some(accepted.offer.runner.id.clone());
             environments::save(&mut writing, &now).await?;
         }
-        let row = self.insert(&mut writing, accepted).await?;
-        let shown = show::full(&self.store, &mut writing, row).await?;
+        let manifest = accepted.plan.manifest.clone();
+        let (row, position) = self.insert(&mut writing, accepted).await?;
+        let waiting = elsewhere::waiting(&self.store, &mut writing, &row).await?;
         writing.commit().await?;
+        let shown = show::accepted(row, manifest, position, waiting);
         Ok(Created::Deployment(Box::new(shown)))
     }
 
-    /// Inserts a queued deployment with its documents.
+    /// Inserts a queued deployment with its documents; returns it with its place in line.
     pub(super) async fn insert(
         &self,
         writing: &mut Writing,
         accepted: Accepted,
-    ) -> Result<rows::Deployment, Error> {
+    ) -> Result<(rows::Deployment, u64), Error> {
         let environment = &accepted.environment;
-        let is_idle = rows::open(writing, &environment.uuid).await?.is_empty();
+        let is_idle = rows::newest_open(writing, &environment.uuid)
+            .await?
+            .is_none();
         let sequence = rows::draw(writing, "queue").await?;
         let row = rows::Deployment {
             id: clock::new_id(),
@@ -276,21 +280,18 @@ impl Service {
                 EnvironmentPlace::new(&environment.uuid, &row.org_id, &row.project_id, &row.env_id);
             places::save(writing, &place).await?;
         }
-        let store = &self.store;
-        store
-            .document_save(writing, &row.id, Kind::Request, &accepted.request)
-            .await?;
-        store
-            .document_save(writing, &row.id, Kind::Offer, &accepted.offer)
-            .await?;
-        self.save_plan(writing, &row.id, &accepted.plan).await?;
+        let mut pile = Pile::new(&self.store, &row.id);
+        pile.put(Kind::Request, &accepted.request)?;
+        pile.put(Kind::Offer, &accepted.offer)?;
+        pile_plan(&mut pile, &row.id, &accepted.plan)?;
+        pile.save(writing).await?;
         // What the environment is meant to have changes at once when nothing stands before; else when it is claimed.
         if is_idle && accepted.mode.changes_state() && accepted.mode != Mode::Destroy {
             resources::put(writing, &row.env_uuid, &row.id, &accepted.plan.view.nodes).await?;
         }
         let position = rows::position_in_line(writing, &row).await?;
         feed::append(writing, &row.id, &What::Queued(position)).await?;
-        Ok(row)
+        Ok((row, position))
     }
 
     /// Stores what compiling came to, in place of an earlier result.
@@ -300,22 +301,9 @@ impl Service {
         id: &str,
         plan: &Plan,
     ) -> Result<(), Error> {
-        let store = &self.store;
-        let mut diff = plan.diff.clone();
-        diff.to_deployment_id = Some(id.to_owned());
-        store
-            .document_save(writing, id, Kind::Manifest, &plan.manifest)
-            .await?;
-        store
-            .document_save(writing, id, Kind::Graph, &plan.graph)
-            .await?;
-        store
-            .document_save(writing, id, Kind::View, &plan.view)
-            .await?;
-        store.document_save(writing, id, Kind::Diff, &diff).await?;
-        store
-            .document_save(writing, id, Kind::Bundle, &plan.bundle)
-            .await?;
+        let mut pile = Pile::new(&self.store, id);
+        pile_plan(&mut pile, id, plan)?;
+        pile.save(writing).await?;
         Ok(())
     }
 
@@ -514,6 +502,17 @@ pub(super) async fn add_break_glass(
         }
     }
     Ok(!extras.recipients.is_empty())
+}
+
+/// What compiling came to, as documents of a deployment.
+fn pile_plan(pile: &mut Pile<'_>, id: &str, plan: &Plan) -> Result<(), StoreError> {
+    let mut diff = plan.diff.clone();
+    diff.to_deployment_id = Some(id.to_owned());
+    pile.put(Kind::Manifest, &plan.manifest)?;
+    pile.put(Kind::Graph, &plan.graph)?;
+    pile.put(Kind::View, &plan.view)?;
+    pile.put(Kind::Diff, &diff)?;
+    pile.put(Kind::Bundle, &plan.bundle)
 }
 
 /// While a killed run has left something open, nothing changes the state.

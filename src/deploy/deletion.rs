@@ -224,7 +224,8 @@ impl Service {
             plan,
             environment,
         };
-        Ok(self.insert(writing, accepted).await?.id)
+        let (row, _) = self.insert(writing, accepted).await?;
+        Ok(row.id)
     }
 
     /// Forgets an environment and everything of it but the destroy run, which stays readable by its id.

@@ -19,6 +19,7 @@ impl Service {
         if let Some(recorded) = recorded
             && self.store.is_shared()
             && !recorded.instance.is_empty()
+            && recorded.instance != here
             && leases::find(connection, &recorded.instance)
                 .await?
                 .is_some()
@@ -56,14 +57,15 @@ pub(super) async fn waiting(
             )
         }
     };
-    let Some(instance) = instance.filter(|instance| !instance.is_empty()) else {
+    // What is here is seen to as soon as this server can.
+    let is_far = |instance: &String| !instance.is_empty() && instance != store.instance();
+    let Some(instance) = instance.filter(is_far) else {
         return Ok(None);
     };
     let server = leases::find(connection, &instance).await?;
     let is_alive = server.as_ref().is_some_and(|server| server.is_alive);
-    let is_here = instance == store.instance();
-    // What is here is seen to as soon as this server can; a run whose server is heard of waits for nothing.
-    if is_here || (what == WaitingFor::ServerAway && is_alive) {
+    // A run whose server is heard of waits for nothing.
+    if what == WaitingFor::ServerAway && is_alive {
         return Ok(None);
     }
     let host = server.as_ref().map(|server| server.host.clone());

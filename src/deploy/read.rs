@@ -123,14 +123,26 @@ impl Service {
         let until = Instant::now() + max;
         let mut watch = self.store.watch();
         loop {
+            let end = match max.is_zero() {
+                true => 0,
+                false => self.store.feed_end().await?,
+            };
             let mut reading = self.store.reading().await?;
             required(&mut reading, org, id).await?;
             let events = feed::after(&mut reading, id, after).await?;
             drop(reading);
-            let left = until.checked_duration_since(Instant::now());
-            match left {
-                Some(left) if events.is_empty() => watch.changed(left).await,
-                _ => return Ok(events),
+            if !events.is_empty() || max.is_zero() {
+                return Ok(events);
+            }
+            // Most of what happens concerns others, and there may be very many who wait.
+            loop {
+                let Some(left) = until.checked_duration_since(Instant::now()) else {
+                    return Ok(events);
+                };
+                watch.changed(left).await;
+                if self.store.has_news(id, end).await? {
+                    break;
+                }
             }
         }
     }

@@ -152,7 +152,7 @@ impl Service {
             plan,
             environment,
         };
-        let row = self.insert(&mut writing, accepted).await?;
+        let (row, _) = self.insert(&mut writing, accepted).await?;
         self.store
             .document_save(&mut writing, &row.id, Kind::Addresses, &addresses)
             .await?;

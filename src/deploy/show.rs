@@ -6,7 +6,7 @@ use crate::runner::event::Finished;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{Connection, rows};
 use crate::store::{Store, StoreError, clock};
-use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic};
+use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic, Waiting};
 use crate::wire::state::Open;
 
 /// v1's three values.
@@ -87,6 +87,24 @@ pub(super) fn summary(row: rows::Deployment) -> Deployment {
     }
 }
 
+/// A deployment that was accepted just now: nothing is known of it but what was stored.
+pub(super) fn accepted(
+    row: rows::Deployment,
+    manifest: serde_json::Value,
+    position: u64,
+    waiting: Option<Waiting>,
+) -> Deployment {
+    let runner = row.runner_id.clone();
+    let mut shown = summary(row);
+    shown.runner_id = Some(runner);
+    shown.manifest = Some(manifest);
+    if let Some(extras) = &mut shown.windlass {
+        extras.queue_position = Some(position);
+        extras.waiting = waiting;
+    }
+    shown
+}
+
 /// A deployment with everything.
 pub(super) async fn full(
     store: &Store,
@@ -102,11 +120,17 @@ pub(super) async fn full(
     let waiting = elsewhere::waiting(store, connection, &row).await?;
     let mut shown = summary(row);
     shown.runner_id = Some(runner);
-    shown.manifest = store.document(connection, &id, Kind::Manifest).await?;
-    let diagnostics: Option<Vec<RunDiagnostic>> =
-        store.document(connection, &id, Kind::Diagnostics).await?;
-    let left: Option<Open> = store.document(connection, &id, Kind::LeftOpen).await?;
-    let finished: Option<Finished> = store.document(connection, &id, Kind::Finished).await?;
+    let kinds = [
+        Kind::Manifest,
+        Kind::Diagnostics,
+        Kind::LeftOpen,
+        Kind::Finished,
+    ];
+    let mut found = store.documents(connection, &id, &kinds).await?;
+    shown.manifest = found.take(Kind::Manifest)?;
+    let diagnostics: Option<Vec<RunDiagnostic>> = found.take(Kind::Diagnostics)?;
+    let left: Option<Open> = found.take(Kind::LeftOpen)?;
+    let finished: Option<Finished> = found.take(Kind::Finished)?;
     if let Some(extras) = &mut shown.windlass {
         extras.queue_position = position;
         extras.waiting = waiting;

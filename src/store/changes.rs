@@ -70,6 +70,11 @@ impl Changes {
         self.count.send_modify(|count| *count += 1);
     }
 
+    /// How many changes were noticed.
+    pub(super) fn number(&self) -> u64 {
+        *self.count.borrow()
+    }
+
     pub(super) fn watch(self: &Arc<Self>) -> Watch {
         Watch {
             count: self.count.subscribe(),

@@ -210,6 +210,7 @@ struct Inner {
     keyring: Keyring,
     database: Database,
     changes: Arc<Changes>,
+    tail: deployments::feed::Tail,
 }
 
 /// Opens the store, makes what is missing and brings an older database up to date.
@@ -238,6 +239,7 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
             keyring,
             database,
             changes,
+            tail: deployments::feed::Tail::default(),
         }),
     })
 }
@@ -257,6 +259,13 @@ impl Store {
         })
     }
 
+    /// For one query, or several that need not be of one moment: no transaction, so fewer words with the database.
+    pub(crate) async fn glance(&self) -> Result<Reading, StoreError> {
+        Ok(Reading {
+            connection: self.inner.database.glance().await?,
+        })
+    }
+
     /// Begins a read of one moment.
     pub(crate) async fn reading(&self) -> Result<Reading, StoreError> {
         Ok(Reading {
@@ -267,6 +276,15 @@ impl Store {
     /// A watch on commits of any process. Take it first, then read, then wait.
     pub(crate) fn watch(&self) -> Watch {
         self.inner.changes.watch()
+    }
+
+    /// Number of the last change that was noticed.
+    fn change(&self) -> u64 {
+        self.inner.changes.number()
+    }
+
+    fn tail(&self) -> &deployments::feed::Tail {
+        &self.inner.tail
     }
 
     /// The data directory and what lies in it.

@@ -1,6 +1,6 @@
 //! `cargo bench`: what Windlass costs, as one table.
 //!
-//! Four groups of rows, each in a file of its own:
+//! Five groups of rows, each in a file of its own:
 //!
 //! | file | measures |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `sealing` | sealed and opened bytes per second on one core |
 //! | `deploys` | whole deploys beside the same three commands typed by hand, round by round |
 //! | `latency` | the steps between: request to engine start, a log line, acceptance, what standing by costs |
+//! | `server` | a server under load on either database, beside a bare handler: acceptance, reads, followers, memory |
 //!
 //! `hand` and `ours` are the two sides of a comparison, `case` is what both deploy, `parts` finds engine, daemon and
 //! providers, `stats` turns rounds into ratios, `report` prints.
@@ -21,7 +22,7 @@
 //!
 //! `--quick` is for CI: fewer rounds, sizes and shapes, about a minute. `--raw` prints one JSON object per measurement on
 //! standard output, so that every figure can be computed again; the table goes to standard error then. Names of groups
-//! (`compile`, `sealing`, `deploys`, `latency`) restrict it to them.
+//! (`compile`, `sealing`, `deploys`, `latency`, `server`) restrict it to them.
 
 #![expect(
     clippy::disallowed_methods,
@@ -39,6 +40,7 @@ mod ours;
 mod parts;
 mod report;
 mod sealing;
+mod server;
 mod stats;
 
 use std::process::ExitCode;
@@ -47,7 +49,7 @@ use self::parts::Parts;
 use self::report::Report;
 
 /// The groups, in the order of the table.
-const GROUPS: [&str; 4] = ["compile", "sealing", "deploys", "latency"];
+const GROUPS: [&str; 5] = ["compile", "sealing", "deploys", "latency", "server"];
 
 /// What the command line asks for.
 pub(crate) struct Options {
@@ -91,6 +93,15 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|word| word == compile::CHILD) {
         return compile::child(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|word| word == server::CHILD) {
+        return match server::child() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                report::say(&format!("error: {message}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match Options::read(&arguments) {
         Ok(options) => options,
         Err(message) => {
@@ -120,6 +131,9 @@ fn main() -> ExitCode {
             }
             Err(message) => report.failed("whole deploys", &message),
         }
+    }
+    if options.wants("server") {
+        server::measure(&options, &mut report);
     }
     report.finish(&machine::describe(engine.as_deref(), &before, &arguments))
 }

@@ -23,6 +23,7 @@ mod fresh;
 mod inside;
 mod kills;
 mod layers;
+mod postgres;
 mod proxy;
 mod secrets;
 mod server;

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Connection;
-use crate::store::sql;
+use crate::store::sql::{self, Builder};
 use crate::store::{Store, StoreError};
 
 /// A kind of document.
@@ -62,7 +62,114 @@ impl Kind {
     }
 }
 
+/// Documents on their way into the store, so that many go in one statement.
+pub(crate) struct Pile<'a> {
+    store: &'a Store,
+    deployment: &'a str,
+    content: Vec<(Kind, Vec<u8>)>,
+}
+
+impl<'a> Pile<'a> {
+    /// None of a deployment yet.
+    pub(crate) fn new(store: &'a Store, deployment: &'a str) -> Self {
+        Self {
+            store,
+            deployment,
+            content: Vec::new(),
+        }
+    }
+
+    /// Puts one on it.
+    pub(crate) fn put<T: Serialize>(&mut self, kind: Kind, value: &T) -> Result<(), StoreError> {
+        let mut content = serde_json::to_vec(value)
+            .map_err(|source| StoreError::document(kind.name(), source))?;
+        if kind.is_sealed() {
+            content = self.store.seal(&place(self.deployment, kind), &content);
+        }
+        self.content.push((kind, content));
+        Ok(())
+    }
+
+    /// Stores them in place of earlier ones of their kinds.
+    pub(crate) async fn save(self, connection: &mut Connection) -> Result<(), StoreError> {
+        if self.content.is_empty() {
+            return Ok(());
+        }
+        let mut query =
+            Builder::new("INSERT INTO documents (deployment, kind, sealed, content) VALUES ");
+        for (number, (kind, content)) in self.content.into_iter().enumerate() {
+            query
+                .push(if number == 0 { "(" } else { ", (" })
+                .push_bind(self.deployment)
+                .push(", ")
+                .push_bind(kind.name())
+                .push(", ")
+                .push_bind(i64::from(kind.is_sealed()))
+                .push(", ")
+                .push_bind(content)
+                .push(")");
+        }
+        query.push(
+            " ON CONFLICT (deployment, kind) DO UPDATE SET sealed = excluded.sealed, content = excluded.content",
+        );
+        query.build().execute(connection).await?;
+        Ok(())
+    }
+}
+
+/// Documents of a deployment that were read at once.
+pub(crate) struct Found<'a> {
+    store: &'a Store,
+    deployment: String,
+    rows: Vec<(String, i64, Vec<u8>)>,
+}
+
+impl Found<'_> {
+    /// One of them.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, kind: Kind) -> Result<Option<T>, StoreError> {
+        let at = self.rows.iter().position(|row| row.0 == kind.name());
+        let Some((_, sealed, content)) = at.map(|at| self.rows.swap_remove(at)) else {
+            return Ok(None);
+        };
+        self.store.read(&self.deployment, kind, sealed, content).map(Some)
+    }
+}
+
 impl Store {
+    /// Reads documents of these kinds.
+    pub(crate) async fn documents(
+        &self,
+        connection: &mut Connection,
+        deployment: &str,
+        kinds: &[Kind],
+    ) -> Result<Found<'_>, StoreError> {
+        let mut query =
+            Builder::new("SELECT kind, sealed, content FROM documents WHERE deployment = ");
+        query
+            .push_bind(deployment)
+            .push(" AND kind IN (")
+            .push_values(kinds.iter().map(|kind| kind.name()))
+            .push(")");
+        Ok(Found {
+            store: self,
+            deployment: deployment.to_owned(),
+            rows: query.build().fetch_all(connection).await?,
+        })
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        deployment: &str,
+        kind: Kind,
+        sealed: i64,
+        mut content: Vec<u8>,
+    ) -> Result<T, StoreError> {
+        if sealed != 0 {
+            content = self.unseal(kind.name(), &place(deployment, kind), &content)?;
+        }
+        serde_json::from_slice(&content).map_err(|source| StoreError::document(kind.name(), source))
+    }
+
     /// Stores a document in place of an earlier one of its kind.
     pub(crate) async fn document_save<T: Serialize>(
         &self,
@@ -71,22 +178,9 @@ impl Store {
         kind: Kind,
         value: &T,
     ) -> Result<(), StoreError> {
-        let mut content = serde_json::to_vec(value)
-            .map_err(|source| StoreError::document(kind.name(), source))?;
-        if kind.is_sealed() {
-            content = self.seal(&place(deployment, kind), &content);
-        }
-        sql::query(
-            "INSERT INTO documents (deployment, kind, sealed, content) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (deployment, kind) DO UPDATE SET sealed = excluded.sealed, content = excluded.content",
-        )
-        .bind(deployment)
-        .bind(kind.name())
-        .bind(i64::from(kind.is_sealed()))
-        .bind(content)
-        .execute(connection)
-        .await?;
-        Ok(())
+        let mut pile = Pile::new(self, deployment);
+        pile.put(kind, value)?;
+        pile.save(connection).await
     }
 
     /// Reads a document.
@@ -102,15 +196,8 @@ impl Store {
                 .bind(kind.name())
                 .fetch_optional(connection)
                 .await?;
-        let Some((sealed, mut content)) = row else {
-            return Ok(None);
-        };
-        if sealed != 0 {
-            content = self.unseal(kind.name(), &place(deployment, kind), &content)?;
-        }
-        serde_json::from_slice(&content)
-            .map(Some)
-            .map_err(|source| StoreError::document(kind.name(), source))
+        row.map(|(sealed, content)| self.read(deployment, kind, sealed, content))
+            .transpose()
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Connection;
 use crate::store::StoreError;
-use crate::store::sql;
+use crate::store::sql::{self, Builder};
 use crate::wire::deployments::{ActiveNode, GraphNode};
 
 /// Writes the nodes of a new graph: they belong to `deployment` from now on, with their edges. Others stay.
@@ -16,42 +16,58 @@ pub(crate) async fn put(
     deployment: &str,
     nodes: &[GraphNode],
 ) -> Result<(), StoreError> {
-    for node in nodes.iter().filter(|node| !node.leaving) {
-        sql::query(
+    let nodes: Vec<&GraphNode> = nodes.iter().filter(|node| !node.leaving).collect();
+    for nodes in nodes.chunks(AT_ONCE) {
+        let mut query = Builder::new(
             "INSERT INTO resource_nodes (env_uuid, hash, resource_type, resource_class, resource_id, deployment, \
-             module_id, module_version, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}') \
-             ON CONFLICT (env_uuid, hash) DO UPDATE SET deployment = excluded.deployment, \
-             module_id = excluded.module_id, module_version = excluded.module_version",
-        )
-        .bind(env_uuid)
-        .bind(&node.id)
-        .bind(&node.key.type_name)
-        .bind(&node.key.class)
-        .bind(&node.key.id)
-        .bind(deployment)
-        .bind(node.module_id.as_deref().unwrap_or(""))
-        .bind(node.module_version.as_deref().unwrap_or(""))
-        .execute(&mut *connection)
-        .await?;
-        sql::query("DELETE FROM resource_edges WHERE env_uuid = $1 AND subject = $2")
-            .bind(env_uuid)
-            .bind(&node.id)
-            .execute(&mut *connection)
-            .await?;
-        for (alias, target) in &node.edges {
-            sql::query(
-                "INSERT INTO resource_edges (env_uuid, subject, alias, target) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(env_uuid)
-            .bind(&node.id)
-            .bind(alias)
-            .bind(target)
-            .execute(&mut *connection)
-            .await?;
+             module_id, module_version, metadata) VALUES ",
+        );
+        for (number, node) in nodes.iter().enumerate() {
+            query.push(if number == 0 { "(" } else { ", (" }).push_values([
+                env_uuid,
+                &node.id,
+                &node.key.type_name,
+                &node.key.class,
+                &node.key.id,
+                deployment,
+                node.module_id.as_deref().unwrap_or(""),
+                node.module_version.as_deref().unwrap_or(""),
+            ]);
+            query.push(", '{}')");
         }
+        query.push(
+            " ON CONFLICT (env_uuid, hash) DO UPDATE SET deployment = excluded.deployment, \
+             module_id = excluded.module_id, module_version = excluded.module_version",
+        );
+        query.build().execute(&mut *connection).await?;
+        let mut query = Builder::new("DELETE FROM resource_edges WHERE env_uuid = ");
+        query.push_bind(env_uuid).push(" AND subject IN (");
+        query.push_values(nodes.iter().map(|node| node.id.as_str())).push(")");
+        query.build().execute(&mut *connection).await?;
+    }
+    let edges: Vec<[&str; 4]> = nodes
+        .iter()
+        .flat_map(|node| {
+            let edges = node.edges.iter();
+            edges.map(|(alias, target)| [env_uuid, node.id.as_str(), alias.as_str(), target.as_str()])
+        })
+        .collect();
+    for edges in edges.chunks(AT_ONCE) {
+        let mut query =
+            Builder::new("INSERT INTO resource_edges (env_uuid, subject, alias, target) VALUES ");
+        for (number, edge) in edges.iter().enumerate() {
+            query
+                .push(if number == 0 { "(" } else { ", (" })
+                .push_values(*edge)
+                .push(")");
+        }
+        query.build().execute(&mut *connection).await?;
     }
     Ok(())
 }
+
+/// Rows of one statement: a round trip each would keep other writers waiting, and no database takes any number of values.
+const AT_ONCE: usize = 200;
 
 /// Removes the nodes that belong to other deployments than `deployment`.
 pub(crate) async fn discard_others(

@@ -439,6 +439,18 @@ pub(crate) async fn open(
     many(connection, query).await
 }
 
+/// The newest deployment of an environment that is not over; however long the line is, one row is read.
+pub(crate) async fn newest_open(
+    connection: &mut Connection,
+    env_uuid: &str,
+) -> Result<Option<Deployment>, StoreError> {
+    let mut query = query("WHERE phase <> 'ended' AND env_uuid = ");
+    query
+        .push_bind(env_uuid.to_owned())
+        .push(" ORDER BY sequence DESC LIMIT 1");
+    one(connection, query).await
+}
+
 /// Queued deployments whose environment nobody holds and whose state this server reaches, and which may start at `now_us`,
 /// oldest first: the first of each environment.
 pub(crate) async fn claimable(

@@ -77,7 +77,8 @@ impl Store {
     ) -> Result<Option<Identity>, StoreError> {
         let hash = secret.hash();
         let now = clock::now_us();
-        let mut reading = self.reading().await?;
+        // Not of one moment: what is taken away between the two is gone from the second.
+        let mut reading = self.glance().await?;
         let row: Option<Row> = sql::query(
             "SELECT t.kind AS token_kind, t.expires_us, t.used_us, u.id, u.kind, u.name FROM tokens t \
              JOIN users u ON u.id = t.user_id WHERE t.hash = $1",

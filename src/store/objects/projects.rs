@@ -64,7 +64,7 @@ impl Store {
 
     /// One project.
     pub(crate) async fn project_get(&self, org: &str, id: &str) -> Result<Project, ObjectError> {
-        let mut connection = self.reading().await?;
+        let mut connection = self.glance().await?;
         find(&mut connection, org, id).await?.ok_or_else(missing)
     }
 

@@ -1,7 +1,8 @@
 //! A connection in a transaction: what every query runs on.
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{SqlSafeStr, SqlStr, Sqlite, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{SqlSafeStr, SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use super::session::Session;
 use super::value::{Value, arguments};
@@ -14,6 +15,8 @@ pub(crate) struct Connection {
 
 enum Held {
     Sqlite(Transaction<'static, Sqlite>),
+    /// Without a transaction.
+    Glance(PoolConnection<Sqlite>),
     Postgres(Session),
 }
 
@@ -21,6 +24,13 @@ impl Connection {
     pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>) -> Self {
         Self {
             held: Held::Sqlite(transaction),
+        }
+    }
+
+    /// For reads without a transaction.
+    pub(super) fn glance(connection: PoolConnection<Sqlite>) -> Self {
+        Self {
+            held: Held::Glance(connection),
         }
     }
 
@@ -34,6 +44,7 @@ impl Connection {
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self.held {
             Held::Sqlite(transaction) => transaction.commit().await,
+            Held::Glance(_) => Ok(()),
             Held::Postgres(session) => session.commit().await,
         }
     }
@@ -44,11 +55,8 @@ impl Connection {
         values: &[Value<'_>],
     ) -> Result<u64, Error> {
         match &mut self.held {
-            Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
-                let done = query.execute(&mut **held).await?;
-                Ok(done.rows_affected())
-            }
+            Held::Sqlite(held) => execute(held, text, values).await,
+            Held::Glance(held) => execute(held, text, values).await,
             Held::Postgres(session) => session.execute(text, arguments(values)?).await,
         }
     }
@@ -59,11 +67,8 @@ impl Connection {
         values: &[Value<'_>],
     ) -> Result<Option<Row>, Error> {
         match &mut self.held {
-            Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
-                let row = query.fetch_optional(&mut **held).await?;
-                Ok(row.map(Row::Sqlite))
-            }
+            Held::Sqlite(held) => first(held, text, values).await,
+            Held::Glance(held) => first(held, text, values).await,
             Held::Postgres(session) => {
                 let row = session.first(text, arguments(values)?).await?;
                 Ok(row.map(Row::Postgres))
@@ -77,11 +82,8 @@ impl Connection {
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, Error> {
         match &mut self.held {
-            Held::Sqlite(held) => {
-                let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
-                let rows = query.fetch_all(&mut **held).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
-            }
+            Held::Sqlite(held) => all(held, text, values).await,
+            Held::Glance(held) => all(held, text, values).await,
             Held::Postgres(session) => {
                 let rows = session.all(text, arguments(values)?).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
@@ -106,6 +108,10 @@ impl Connection {
                 sqlx::raw_sql(text).execute(&mut **held).await?;
                 Ok(())
             }
+            Held::Glance(held) => {
+                sqlx::raw_sql(text).execute(&mut **held).await?;
+                Ok(())
+            }
             Held::Postgres(session) => session.script(text).await,
         }
     }
@@ -113,7 +119,7 @@ impl Connection {
     /// Which database it is, for the few things that only one of them has.
     pub(in crate::store) fn is_postgres(&self) -> bool {
         match &self.held {
-            Held::Sqlite(_) => false,
+            Held::Sqlite(_) | Held::Glance(_) => false,
             Held::Postgres(_) => true,
         }
     }
@@ -122,7 +128,7 @@ impl Connection {
     #[cfg(test)]
     pub(in crate::store) async fn tables(&mut self) -> Result<Vec<String>, Error> {
         let text = match &self.held {
-            Held::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            Held::Sqlite(_) | Held::Glance(_) => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
             Held::Postgres(_) => {
                 "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
             }
@@ -137,4 +143,32 @@ impl Connection {
         let row = self.first(text.into_sql_str(), &[]).await?;
         row.ok_or(Error::RowNotFound)?.get(0)
     }
+}
+
+async fn execute(
+    held: &mut SqliteConnection,
+    text: SqlStr,
+    values: &[Value<'_>],
+) -> Result<u64, Error> {
+    let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
+    Ok(query.execute(held).await?.rows_affected())
+}
+
+async fn first(
+    held: &mut SqliteConnection,
+    text: SqlStr,
+    values: &[Value<'_>],
+) -> Result<Option<Row>, Error> {
+    let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
+    Ok(query.fetch_optional(held).await?.map(Row::Sqlite))
+}
+
+async fn all(
+    held: &mut SqliteConnection,
+    text: SqlStr,
+    values: &[Value<'_>],
+) -> Result<Vec<Row>, Error> {
+    let query = sqlx::query_with(text, arguments::<SqliteArguments>(values)?);
+    let rows = query.fetch_all(held).await?;
+    Ok(rows.into_iter().map(Row::Sqlite).collect())
 }

@@ -192,6 +192,17 @@ impl Database {
         }
     }
 
+    /// A connection for reads that need not be of one moment.
+    pub(in crate::store) async fn glance(&self) -> Result<Connection, Error> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Connection::glance(readers.acquire().await?)),
+            Self::Postgres { readers, .. } => Ok(Connection::postgres(Session::glance(
+                readers.acquire().await?,
+                PATIENCE,
+            ))),
+        }
+    }
+
     /// Copies a file as of one moment into a file that is empty or not there; `false`: this is no file.
     pub(in crate::store) async fn copy_to(&self, path: &Path) -> Result<bool, Error> {
         match self {

@@ -20,6 +20,8 @@ pub(super) struct Session {
     /// There until it is dropped.
     connection: Option<PoolConnection<Postgres>>,
     state: State,
+    /// What a statement that succeeds leaves behind: `Open`, or `Over` where there is no transaction.
+    rest: State,
     patience: Duration,
 }
 
@@ -46,12 +48,23 @@ impl Session {
         let mut session = Self {
             connection: Some(connection),
             state: State::Unknown,
+            rest: State::Open,
             patience,
         };
         let statements = sqlx::raw_sql(AssertSqlSafe(how));
         bounded(patience, statements.execute(session.start()?)).await?;
         session.state = State::Open;
         Ok(session)
+    }
+
+    /// Without a transaction: every statement is one of its own.
+    pub(super) fn glance(connection: PoolConnection<Postgres>, patience: Duration) -> Self {
+        Self {
+            connection: Some(connection),
+            state: State::Over,
+            rest: State::Over,
+            patience,
+        }
     }
 
     /// Makes durable what was done.
@@ -79,7 +92,8 @@ impl Session {
     /// What is known after the statement.
     fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         self.state = match &result {
-            Ok(_) => State::Open,
+            Ok(_) => self.rest,
+            Err(Error::Database(_)) if self.rest == State::Over => State::Over,
             Err(Error::Database(_)) => State::Failed,
             Err(_) => State::Unknown,
         };

@@ -1,6 +1,8 @@
 //! The server as a process of its own, and clients that reach it over the network only.
 
 mod audit;
+mod backup;
+mod crowd;
 mod extensions;
 mod http;
 mod identity;
@@ -8,6 +10,7 @@ mod invitations;
 mod issuer;
 mod login;
 mod oidc;
+mod several;
 mod scopes;
 mod sign_on;
 mod traces;
@@ -77,6 +80,11 @@ impl Server {
             .with_variable("WINDLASS_ORG", ORG)
             .with_variable("WINDLASS_TOKEN", token);
         place
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(self) {
+        self.process.kill();
     }
 
     /// Tells it to stop and waits for its end.

@@ -1,0 +1,58 @@
+//! A PostgreSQL server for the servers under test.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A server that ends when this is dropped, or the process is gone.
+pub(crate) struct Postgres {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    home: String,
+}
+
+impl Postgres {
+    /// Starts one; what it was told is on the disk.
+    pub(crate) fn start() -> Self {
+        let mut child = Command::new("bash")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres"))
+            .args(["fsync=on", "synchronous_commit=on"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash");
+        let mut said = BufReader::new(child.stdout.take().expect("piped"));
+        let mut home = String::new();
+        said.read_line(&mut home).expect("reads");
+        assert!(
+            !home.is_empty(),
+            "no PostgreSQL: install it by `bash tests/run`"
+        );
+        Self {
+            child,
+            said,
+            home: home.trim().to_owned(),
+        }
+    }
+
+    /// Its one database.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://windlass@localhost/postgres?host={}", self.home)
+    }
+
+    /// Has it do something (the script lists what) and waits until that is done.
+    pub(crate) fn tell(&mut self, word: &str) {
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        writeln!(stdin, "{word}").expect("writes");
+        let mut done = String::new();
+        self.said.read_line(&mut done).expect("reads");
+        assert_eq!(done, "done\n", "{word}");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
