@@ -126,12 +126,17 @@ pub(crate) struct Found<'a> {
 
 impl Found<'_> {
     /// One of them.
-    pub(crate) fn take<T: DeserializeOwned>(&mut self, kind: Kind) -> Result<Option<T>, StoreError> {
+    pub(crate) fn take<T: DeserializeOwned>(
+        &mut self,
+        kind: Kind,
+    ) -> Result<Option<T>, StoreError> {
         let at = self.rows.iter().position(|row| row.0 == kind.name());
         let Some((_, sealed, content)) = at.map(|at| self.rows.swap_remove(at)) else {
             return Ok(None);
         };
-        self.store.read(&self.deployment, kind, sealed, content).map(Some)
+        self.store
+            .read(&self.deployment, kind, sealed, content)
+            .map(Some)
     }
 }
 

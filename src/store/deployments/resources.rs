@@ -23,16 +23,18 @@ pub(crate) async fn put(
              module_id, module_version, metadata) VALUES ",
         );
         for (number, node) in nodes.iter().enumerate() {
-            query.push(if number == 0 { "(" } else { ", (" }).push_values([
-                env_uuid,
-                &node.id,
-                &node.key.type_name,
-                &node.key.class,
-                &node.key.id,
-                deployment,
-                node.module_id.as_deref().unwrap_or(""),
-                node.module_version.as_deref().unwrap_or(""),
-            ]);
+            query
+                .push(if number == 0 { "(" } else { ", (" })
+                .push_values([
+                    env_uuid,
+                    &node.id,
+                    &node.key.type_name,
+                    &node.key.class,
+                    &node.key.id,
+                    deployment,
+                    node.module_id.as_deref().unwrap_or(""),
+                    node.module_version.as_deref().unwrap_or(""),
+                ]);
             query.push(", '{}')");
         }
         query.push(
@@ -42,14 +44,18 @@ pub(crate) async fn put(
         query.build().execute(&mut *connection).await?;
         let mut query = Builder::new("DELETE FROM resource_edges WHERE env_uuid = ");
         query.push_bind(env_uuid).push(" AND subject IN (");
-        query.push_values(nodes.iter().map(|node| node.id.as_str())).push(")");
+        query
+            .push_values(nodes.iter().map(|node| node.id.as_str()))
+            .push(")");
         query.build().execute(&mut *connection).await?;
     }
     let edges: Vec<[&str; 4]> = nodes
         .iter()
         .flat_map(|node| {
             let edges = node.edges.iter();
-            edges.map(|(alias, target)| [env_uuid, node.id.as_str(), alias.as_str(), target.as_str()])
+            edges.map(|(alias, target)| {
+                [env_uuid, node.id.as_str(), alias.as_str(), target.as_str()]
+            })
         })
         .collect();
     for edges in edges.chunks(AT_ONCE) {

@@ -1,7 +1,7 @@
 //! A connection in a transaction: what every query runs on.
 
-use sqlx::sqlite::SqliteArguments;
 use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{SqlSafeStr, SqlStr, Sqlite, SqliteConnection, Transaction};
 
 use super::session::Session;
@@ -128,7 +128,9 @@ impl Connection {
     #[cfg(test)]
     pub(in crate::store) async fn tables(&mut self) -> Result<Vec<String>, Error> {
         let text = match &self.held {
-            Held::Sqlite(_) | Held::Glance(_) => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            Held::Sqlite(_) | Held::Glance(_) => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            }
             Held::Postgres(_) => {
                 "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
             }

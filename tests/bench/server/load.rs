@@ -49,7 +49,10 @@ impl Connection {
         self.buffer.clear();
         let (status, head) = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                break (self.buffer.get(9..12).unwrap_or_default().to_owned(), end + 4);
+                break (
+                    self.buffer.get(9..12).unwrap_or_default().to_owned(),
+                    end + 4,
+                );
             }
             self.more().await?;
         };

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::load::{Connection, Requests, open_loop, request, saturate};
-pub(crate) use self::place::{CHILD, child};
 use self::place::{Bare, ENVIRONMENTS, ORG, Place, Postgres, TOKEN};
+pub(crate) use self::place::{CHILD, child};
 use crate::Options;
 use crate::report::{self, Report, Row, Verdict};
 use crate::stats::{Ratio, greatest, least, median, quantile};
@@ -72,12 +72,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
 }
 
 /// Everything of one database.
-async fn one(
-    name: &str,
-    postgres: bool,
-    size: &Size,
-    report: &mut Report,
-) -> Result<(), String> {
+async fn one(name: &str, postgres: bool, size: &Size, report: &mut Report) -> Result<(), String> {
     report::say(&format!("server: {name}"));
     let database = postgres.then(Postgres::start).transpose()?;
     let mut place = Place::new(database.as_ref())?;
@@ -85,8 +80,11 @@ async fn one(
     let idle = place.memory_mib()?;
     report.measured(&json!({"what": "idle", "database": name, "mib": idle}));
     report.row(
-        Row::plain(format!("a server that does nothing, {name}"), format!("{idle:.0} MiB"))
-            .at_most(idle, 50.0, "< 50 MiB"),
+        Row::plain(
+            format!("a server that does nothing, {name}"),
+            format!("{idle:.0} MiB"),
+        )
+        .at_most(idle, 50.0, "< 50 MiB"),
     );
     place.apply()?;
     let bare = Bare::start()?;
@@ -105,7 +103,9 @@ async fn block(place: &Place) -> Result<String, String> {
     let mut connection = Connection::open(place.address()?).await?;
     let path = format!("/orgs/{ORG}/deployments");
     let body = Place::deployment(ENVIRONMENTS, 1);
-    let made = connection.ask(&request("POST", &path, TOKEN, &body)).await?;
+    let made = connection
+        .ask(&request("POST", &path, TOKEN, &body))
+        .await?;
     let made: serde_json::Value =
         serde_json::from_slice(&made).map_err(|error| error.to_string())?;
     let id = made["id"].as_str().ok_or("a deployment without an id")?;
@@ -147,13 +147,21 @@ async fn accept(
     // The first ones warm both up.
     let (ours, bare) = (place.address()?, bare.address());
     for address in [ours, bare] {
-        open_loop(address, &requests, CONNECTIONS, RATE, Duration::from_secs(1)).await?;
+        open_loop(
+            address,
+            &requests,
+            CONNECTIONS,
+            RATE,
+            Duration::from_secs(1),
+        )
+        .await?;
     }
     let times = open_loop(ours, &requests, CONNECTIONS, RATE, duration).await?;
     let floor = open_loop(bare, &requests, CONNECTIONS, RATE, duration).await?;
     for (side, times) in [("ours", &times), ("bare", &floor)] {
         for ms in times {
-            report.measured(&json!({"what": "acceptance", "database": name, "side": side, "ms": ms}));
+            report
+                .measured(&json!({"what": "acceptance", "database": name, "side": side, "ms": ms}));
         }
     }
     let (p99, bare_p99) = (quantile(&times, 0.99), quantile(&floor, 0.99));
@@ -195,7 +203,16 @@ async fn reads(
     ] {
         let request = request("GET", &path, TOKEN, "");
         let requests: Requests = Arc::new(move |_| request.clone());
-        throughput(name, [(what, ours)], bare, &requests, size, report, Some(2000.0)).await?;
+        throughput(
+            name,
+            [(what, ours)],
+            bare,
+            &requests,
+            size,
+            report,
+            Some(2000.0),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -321,7 +338,9 @@ async fn lists(size: &Size, report: &mut Report) -> Result<(), String> {
                 pages += 1;
                 let page: serde_json::Value =
                     serde_json::from_slice(&page).map_err(|error| error.to_string())?;
-                let Some(next) = page["next_page_token"].as_str().filter(|next| !next.is_empty())
+                let Some(next) = page["next_page_token"]
+                    .as_str()
+                    .filter(|next| !next.is_empty())
                 else {
                     break;
                 };
@@ -330,7 +349,10 @@ async fn lists(size: &Size, report: &mut Report) -> Result<(), String> {
             }
             let ms = started.elapsed().as_secs_f64() * 1e3;
             if pages * 100 < size.listed {
-                return Err(format!("{pages} pages do not hold {} deployments", size.listed));
+                return Err(format!(
+                    "{pages} pages do not hold {} deployments",
+                    size.listed
+                ));
             }
             if round > 0 {
                 let named = ["without", "with", "without again"][side];
@@ -340,7 +362,10 @@ async fn lists(size: &Size, report: &mut Report) -> Result<(), String> {
         }
     }
     let [without, with, again] = sides;
-    let (ratio, noise) = (Ratio::paired(&with, &without), Ratio::paired(&again, &without));
+    let (ratio, noise) = (
+        Ratio::paired(&with, &without),
+        Ratio::paired(&again, &without),
+    );
     let mut row = Row::plain(
         format!(
             "list of {} deployments with {} KiB sealed bytes each, SQLite",

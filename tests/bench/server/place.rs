@@ -123,7 +123,12 @@ impl Postgres {
     pub(crate) fn start() -> Result<Self, String> {
         let mut child = Command::new("bash")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres"))
-            .args(["fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on"])
+            .args([
+                "fsync=on",
+                "synchronous_commit=on",
+                "full_page_writes=on",
+                "autovacuum=on",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

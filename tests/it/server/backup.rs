@@ -14,7 +14,13 @@ fn deploy(client: &Place) {
         "workloads: {web: {resources: {note: {type: note, params: {text: x}}}}}",
     );
     client.ok([
-        "deploy", "shop", "dev", "app.yaml", "--no-prompt", "--runner", "process",
+        "deploy",
+        "shop",
+        "dev",
+        "app.yaml",
+        "--no-prompt",
+        "--runner",
+        "process",
     ]);
 }
 

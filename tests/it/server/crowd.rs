@@ -56,7 +56,10 @@ fn idle_and_slow_clients_do_not_starve_others_and_are_sent_away() {
         .collect();
     // Some files are for everything else, here and there.
     let count = IDLE.min(files().saturating_sub(1_000));
-    assert!(count >= 1_000, "too few files to test anything: raise `ulimit -n`");
+    assert!(
+        count >= 1_000,
+        "too few files to test anything: raise `ulimit -n`"
+    );
     let idle: Vec<TcpStream> = (0..count).map(|_| connect(address)).collect();
     let caller = Caller::with(server.url(), TOKEN);
     for number in 0..20 {
@@ -98,7 +101,14 @@ fn a_thousand_followers_hear_the_end_and_others_are_answered_meanwhile() {
         "workloads: {web: {resources: {note: {type: note, params: {text: x}}}}}",
     );
     client.ok([
-        "deploy", "shop", "dev", "app.yaml", "--no-prompt", "--no-wait", "--runner", "process",
+        "deploy",
+        "shop",
+        "dev",
+        "app.yaml",
+        "--no-prompt",
+        "--no-wait",
+        "--runner",
+        "process",
     ]);
     let id = client.newest("dev");
     wait_until("the run stands at the gate", || {

@@ -10,8 +10,8 @@ mod invitations;
 mod issuer;
 mod login;
 mod oidc;
-mod several;
 mod scopes;
+mod several;
 mod sign_on;
 mod traces;
 

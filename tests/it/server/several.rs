@@ -10,20 +10,23 @@ use super::{ORG, Server, TOKEN};
 use crate::postgres::Postgres;
 use crate::support::{CATALOGUE, Place, wait_until};
 
-const STATE: &str =
-    r#"{"version":4,"serial":2,"lineage":"l","outputs":{},"resources":[]}"#;
+const STATE: &str = r#"{"version":4,"serial":2,"lineage":"l","outputs":{},"resources":[]}"#;
 const MANIFEST: &str = "workloads: {web: {resources: {note: {type: note, params: {text: x}}}}}";
 
 /// A host whose engine says that it was there, and with `gated` waits in the middle until it may go on.
 fn host(database: &Postgres, keyring: Option<&Place>, gated: bool) -> Place {
     let gate = match gated {
-        true => "touch state/mid.waiting; until [ -e state/mid.go ]; do sleep 0.02; done; rm -f state/mid.*; ",
+        true => {
+            "touch state/mid.waiting; until [ -e state/mid.go ]; do sleep 0.02; done; rm -f state/mid.*; "
+        }
         false => "",
     };
     let place = Place::scripted(&format!(
         "case $1 in apply) planned 1; echo ran >> state/effects; {gate}echo '{STATE}' > state/terraform.tfstate; applied 1;; output) echo '{{}}';; esac"
     ));
-    let keyring = keyring.map_or_else(|| place.work(), Place::work).join("keyring");
+    let keyring = keyring
+        .map_or_else(|| place.work(), Place::work)
+        .join("keyring");
     place
         .with_variable("WINDLASS_DATABASE_URL", &database.url())
         .with_variable("WINDLASS_KEYRING_FILE", &keyring.to_string_lossy())
@@ -44,14 +47,24 @@ fn go_on(state: &std::path::Path) {
 /// How often the engine applied, by environment.
 fn effects(place: &Place) -> Vec<usize> {
     let read = |state: PathBuf| fs::read_to_string(state.join("effects")).unwrap_or_default();
-    let counts = place.states().into_iter().map(|state| read(state).lines().count());
+    let counts = place
+        .states()
+        .into_iter()
+        .map(|state| read(state).lines().count());
     counts.filter(|count| *count > 0).collect()
 }
 
 fn deploy(client: &Place, env: &str) -> String {
     client.write("app.yaml", MANIFEST);
     client.ok([
-        "deploy", "shop", env, "app.yaml", "--no-prompt", "--no-wait", "--runner", "process",
+        "deploy",
+        "shop",
+        env,
+        "app.yaml",
+        "--no-prompt",
+        "--no-wait",
+        "--runner",
+        "process",
     ]);
     client.newest(env)
 }
@@ -75,7 +88,11 @@ fn a_run_whose_server_is_killed_waits_for_it_and_ends_once() {
     let state = state.expect("it stands there");
     let [server_one, server_other] = servers;
     let is_one = state.starts_with(one.data());
-    let (carrier, bystander) = if is_one { (&one, &other) } else { (&other, &one) };
+    let (carrier, bystander) = if is_one {
+        (&one, &other)
+    } else {
+        (&other, &one)
+    };
     let (killed, stays) = match is_one {
         true => (server_one, server_other),
         false => (server_other, server_one),
@@ -145,7 +162,10 @@ fn two_servers_one_of_which_is_killed_under_load_do_everything_once() {
     }
     let mut all = effects(&one);
     all.extend(effects(&other));
-    assert_eq!(all, [2; ENVIRONMENTS], "each environment twice, on one host");
+    assert_eq!(
+        all, [2; ENVIRONMENTS],
+        "each environment twice, on one host"
+    );
     for server in [back, stays] {
         assert_eq!(server.stop().code, Some(0));
     }
@@ -191,7 +211,9 @@ fn a_database_that_goes_away_refuses_requests_and_loses_nothing() {
         caller.get(&format!("/orgs/{ORG}/projects")).status == 200
     });
     assert_eq!(client.ended(&running)["status"], "succeeded");
-    wait_until("what was accepted has its turn", || at_gate(&place).is_some());
+    wait_until("what was accepted has its turn", || {
+        at_gate(&place).is_some()
+    });
     go_on(&state);
     assert_eq!(client.ended(&queued)["status"], "succeeded");
     assert_eq!(effects(&place), [2]);
