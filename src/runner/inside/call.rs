@@ -161,6 +161,8 @@ impl Run<'_> {
                     applying = true;
                     deadline = now + limit;
                     called.allowed = limit;
+                    // What was planned is what people ask for first when a run was killed while it applied.
+                    self.log.phase_end(self.spool);
                 }
                 if now >= deadline && matches!(rung, Rung::Calm) {
                     called.timed_out = true;

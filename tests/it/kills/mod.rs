@@ -6,6 +6,7 @@ mod copies;
 mod fake;
 mod matrix;
 mod program;
+mod readable;
 mod requests;
 mod stages;
 mod table;

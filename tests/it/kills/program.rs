@@ -331,11 +331,13 @@ resource "terraform_data" "this" {{
         going.wait_for("it applies", |event| event["kind"]["step"] == "applying");
         let container = self.bench.container();
         let supervisor = match &container {
+            // On a machine that is slow it may be over, and removed, before it is found.
             Some(name) => docker(&["inspect", "--format", "{{.State.Pid}}", name])
                 .trim()
                 .parse()
-                .expect("the container runs"),
-            None => going.id(),
+                .ok()
+                .filter(|pid| *pid > 0),
+            None => Some(going.id()),
         };
         let state = self.bench.state().join("terraform.tfstate");
         if in_write {
@@ -343,7 +345,9 @@ resource "terraform_data" "this" {{
         } else {
             std::thread::sleep(instant);
         }
-        victim.strike(supervisor, container.as_deref());
+        if let Some(supervisor) = supervisor {
+            victim.strike(supervisor, container.as_deref());
+        }
         let killed = going.ended();
         report.kills += 1;
         let of = report.of.entry((victim, self.generation > 1));
