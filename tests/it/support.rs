@@ -18,6 +18,14 @@ use sha2::{Digest as _, Sha256};
 /// Longest wait for anything; only a hanging test meets it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What is waited for so long; `WINDLASS_TEST_PATIENCE` says more seconds, for what is made large by hand.
+fn patience() -> Duration {
+    let asked = std::env::var("WINDLASS_TEST_PATIENCE").ok();
+    asked.map_or(PATIENCE, |secs| {
+        Duration::from_secs(secs.parse().expect("seconds"))
+    })
+}
+
 /// How runs are launched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Launcher {
@@ -840,12 +848,12 @@ impl Drop for Client {
 
 /// Waits until `condition` holds. This is the one place that looks again and again; what it looks for is an event.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
+    let (started, patience) = (Instant::now(), patience());
     while !condition() {
         assert!(
-            started.elapsed() < PATIENCE,
+            started.elapsed() < patience,
             "waited {} s in vain until {what}",
-            PATIENCE.as_secs()
+            patience.as_secs()
         );
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -8,6 +8,7 @@ use std::path::{Component, Path};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::place::ROOT;
 use crate::hcl::Bundle;
 use crate::model::phase::FailureClass;
 use crate::runner::job::{Job, PROTOCOL};
@@ -126,8 +127,8 @@ fn files(job: &Job) -> Result<BTreeMap<String, Vec<u8>>, String> {
         }
         files.insert(path.clone(), bytes);
     }
-    if !files.contains_key("main.tf") {
-        return Err("the bundle has no `main.tf`".to_owned());
+    if !files.contains_key(ROOT) {
+        return Err(format!("the bundle has no `{ROOT}`"));
     }
     let bundle = Bundle::new(files);
     if bundle.digest != job.bundle_digest {
@@ -159,9 +160,10 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Writes the files below `directory`, which is new.
+/// Writes the files below `directory`, which is new; all but the root module, which is held in memory
+/// ([`Place::root_in_memory`](super::place::Place::root_in_memory)).
 pub(crate) fn unpack(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
-    for (path, bytes) in files {
+    for (path, bytes) in files.iter().filter(|(path, _)| *path != ROOT) {
         let target = directory.join(path);
         if let Some(parent) = target.parent() {
             fs::DirBuilder::new()

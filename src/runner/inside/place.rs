@@ -26,6 +26,20 @@ pub(crate) struct Place {
     pub(crate) mirror: Option<PathBuf>,
 }
 
+/// The root module of a bundle.
+pub(crate) const ROOT: &str = "main.tf";
+
+/// A file that is a link to memory, which this process and the engines that it starts can read, and which is gone with
+/// them.
+fn in_memory(path: &Path, content: &[u8]) -> io::Result<OwnedFd> {
+    let name = path.file_name().unwrap_or_default();
+    let memory = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::empty())?;
+    let mut file = fs::File::from(memory);
+    file.write_all(content)?;
+    std::os::unix::fs::symlink(format!("/dev/fd/{}", file.as_raw_fd()), path)?;
+    Ok(file.into())
+}
+
 fn directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -84,15 +98,14 @@ impl Place {
     /// Gives a plan a state of its own: in memory, reached through a link. The state directory is not touched, not
     /// even by a lock.
     pub(crate) fn state_in_memory(&self, state: &[u8]) -> io::Result<OwnedFd> {
-        let memory = rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::empty())?;
-        let mut file = fs::File::from(memory);
-        file.write_all(state)?;
         directory(&self.work.join("state"))?;
-        std::os::unix::fs::symlink(
-            format!("/dev/fd/{}", file.as_raw_fd()),
-            self.work.join("state/terraform.tfstate"),
-        )?;
-        Ok(file.into())
+        in_memory(&self.work.join("state/terraform.tfstate"), state)
+    }
+
+    /// Gives the engine the root module: in memory, because it holds the configuration of providers and what the
+    /// manifest says, and neither may outlive a run that is killed.
+    pub(crate) fn root_in_memory(&self, code: &[u8]) -> io::Result<OwnedFd> {
+        in_memory(&self.work.join(ROOT), code)
     }
 
     /// The state file, where the state is local.

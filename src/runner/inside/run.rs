@@ -54,7 +54,7 @@ pub(crate) struct Run<'a> {
     pub(super) in_state: BTreeSet<String>,
     /// What was prepared instead of `init`, as long as it stands.
     pub(super) prepared: Option<Prepared>,
-    /// Plans and the state that a plan looks at, in memory.
+    /// The root module, plans, and the state that a plan looks at, in memory.
     pub(super) memory: Vec<OwnedFd>,
     /// How often the memory limit had killed something before.
     pub(super) memory_kills: u64,
@@ -200,6 +200,13 @@ impl<'a> Run<'a> {
         let place = Place::make(&options.spool, linked, options.mirror.as_deref(), job)
             .map_err(broken("make the work directory"))?;
         super::intake::unpack(&place.work, files).map_err(broken("unpack the bundle"))?;
+        if let Some(code) = files.get(place::ROOT) {
+            memory.push(
+                place
+                    .root_in_memory(code)
+                    .map_err(broken("hold the root module in memory"))?,
+            );
+        }
         let mut guard = None;
         let mut in_state = BTreeSet::new();
         let mut open = Open::default();

@@ -1,4 +1,4 @@
-//! An engine that stands still where real ones are too fast: while it plans, with an object half made, half-way through its
+//! An engine that stands still where real ones are too fast: while it makes its directory ready, while it plans, with an object half made, half-way through its
 //! state, and while it is asked for outputs.
 
 use std::fs;
@@ -14,6 +14,7 @@ use crate::support::{CATALOGUE, Client, Engine, Launcher, Place, docker, wait_un
 /// Where it stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    Initializing,
     Planning,
     Applying,
     Writing,
@@ -23,6 +24,7 @@ pub(super) enum Stage {
 impl Stage {
     fn word(self) -> &'static str {
         match self {
+            Self::Initializing => "initializing",
             Self::Planning => "planning",
             Self::Applying => "applying",
             Self::Writing => "writing",
@@ -35,7 +37,7 @@ impl Stage {
         let one = || vec![object.to_owned()];
         match self {
             // After the engine has ended the state is the truth.
-            Self::Planning | Self::Saving => (Vec::new(), Vec::new()),
+            Self::Initializing | Self::Planning | Self::Saving => (Vec::new(), Vec::new()),
             Self::Applying => (Vec::new(), one()),
             Self::Writing => (one(), Vec::new()),
         }
@@ -57,6 +59,7 @@ n=$(cat state/number 2>/dev/null); stage=$(cat state/stage 2>/dev/null)
 state='{"version":4,"serial":2,"lineage":"l","outputs":{},"resources":[{"mode":"managed","type":"t","name":"a'$n'","provider":"p","instances":[{"attributes":{"id":"'$n'"}}]}]}'
 case $1 in
 version) echo '{"terraform_version":"1.12.0"}';;
+init) stand initializing;;
 apply)
   stand planning; counts plan 1; hook apply_start
   stand applying; hook apply_complete ',"id_key":"id","id_value":"'$n'"'
@@ -120,7 +123,7 @@ impl Fake {
             None => "type: process".to_owned(),
         };
         let runner = format!(
-            "---\nkind: runner\nid: fake\nrunner_configuration: {{{carrier}, shortcuts: {{read_outputs: false}}}}\nstate_storage_configuration: {{type: local}}\n"
+            "---\nkind: runner\nid: fake\nrunner_configuration: {{{carrier}, shortcuts: {{read_outputs: false, skip_init: false}}}}\nstate_storage_configuration: {{type: local}}\n"
         );
         place.write("catalogue/all.yaml", format!("{CATALOGUE}{runner}"));
         place.ok(["apply", "-f", "catalogue"]);

@@ -28,8 +28,13 @@ macro_rules! by_both {
 }
 
 by_both! {
+    killed_while_initializing
     killed_while_writing_the_state
     killed_while_saving
+}
+
+fn killed_while_initializing(fake: &Fake) {
+    killed(fake, Stage::Initializing, Phase::Init);
 }
 
 fn killed_while_writing_the_state(fake: &Fake) {
@@ -66,6 +71,7 @@ fn killed(fake: &Fake, stage: Stage, phase: Phase) {
 fn the_daemon_is_killed_while_a_run_goes_on() {
     let fake = Fake::own_daemon();
     for stage in [
+        Stage::Initializing,
         Stage::Planning,
         Stage::Applying,
         Stage::Writing,

@@ -30,6 +30,7 @@ pub(super) enum Victim {
 pub(super) enum Phase {
     Queued,
     Image,
+    Init,
     Planning,
     Applying,
     Writing,
@@ -90,9 +91,10 @@ impl Victim {
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Queued,
         Self::Image,
+        Self::Init,
         Self::Planning,
         Self::Applying,
         Self::Writing,
@@ -103,6 +105,7 @@ impl Phase {
         match self {
             Self::Queued => "killed_while_queued",
             Self::Image => "killed_while_its_image_is_built",
+            Self::Init => "killed_while_initializing",
             Self::Planning => "killed_while_planning",
             Self::Applying => "killed_while_applying",
             Self::Writing => "killed_while_writing_the_state",
@@ -222,6 +225,16 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Daemon           run         the_daemon_is_killed_while_it_builds
       Machine          run         killed_while_its_image_is_built
       Everything       impossible  the same as client and worker
+    Init
+      Client           run         killed_while_initializing
+      Worker           run         killed_while_initializing
+      ClientAndWorker  run         killed_while_initializing
+      Supervisor       run         killed_while_initializing
+      Engine           run         killed_while_initializing
+      Container        run         killed_while_initializing
+      Daemon           run         the_daemon_is_killed_while_a_run_goes_on
+      Machine          run         killed_while_initializing
+      Everything       run         killed_while_initializing
     Planning
       Client           run         killed_while_planning
       Worker           run         killed_while_planning
@@ -276,4 +289,45 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
             "there is no test {name}"
         );
     }
+}
+
+/// What users see of it.
+#[test]
+fn the_readme_shows_the_table() {
+    let words = |victim: Victim| match victim {
+        Victim::Client => "client",
+        Victim::Worker => "worker",
+        Victim::ClientAndWorker => "client and worker",
+        Victim::Supervisor => "supervisor",
+        Victim::Engine => "engine",
+        Victim::Container => "container",
+        Victim::Daemon => "Docker daemon",
+        Victim::Machine => "machine",
+        Victim::Everything => "client, worker and supervisor",
+    };
+    let mut table =
+        "| killed | in line | building the image | init | planning | applying | writing the state | saving |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
+    for victim in Victim::ALL {
+        let _ = write!(table, "| {} |", words(victim));
+        for phase in Phase::ALL {
+            let ending = match cell(victim, phase) {
+                Cell::Impossible(_) => "–",
+                Cell::Run(_) if victim.spares_the_run() => "goes on",
+                Cell::Run(_) if (victim, phase) == (Victim::Daemon, Phase::Image) => "fails",
+                Cell::Run(_) => match phase {
+                    Phase::Queued | Phase::Image => "goes on",
+                    Phase::Init | Phase::Planning | Phase::Saving => "fails",
+                    Phase::Applying | Phase::Writing => "fails, named",
+                },
+            };
+            let _ = write!(table, " {ending} |");
+        }
+        table.push('\n');
+    }
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("there");
+    assert!(
+        readme.contains(&table),
+        "README.md must show this:\n{table}"
+    );
 }

@@ -163,6 +163,7 @@ impl<'a> Hunt<'a> {
             &configured(self.place),
             Path::new("/nowhere"),
         ));
+        found.extend(self.of_the_manifest());
         for key in walk(&keys) {
             let text = fs::read_to_string(&key).unwrap_or_default();
             let begins = "AGE-SECRET-KEY-1";
@@ -174,6 +175,24 @@ impl<'a> Hunt<'a> {
             found.extend(self.holders("a private key", &key, &keys));
         }
         found
+    }
+
+    /// What the manifest says goes into the root module, beside the configuration of providers: of neither may a run
+    /// leave a file.
+    fn of_the_manifest(&self) -> Vec<String> {
+        let search = Search::new(&salt(self.place));
+        let spool = self.place.data().join("spool");
+        let mut found = self.in_files(&search, Path::new("/nowhere"));
+        found.retain(|path| Path::new(path).starts_with(&spool));
+        if self.place.launcher() == Launcher::Docker {
+            for container in self.place.containers() {
+                found.extend(in_container(&search, &container));
+            }
+        }
+        found
+            .iter()
+            .map(|place| format!("what the manifest says is in {place}"))
+            .collect()
     }
 
     fn holders(&self, what: &str, secret: &str, allowed: &Path) -> Vec<String> {
