@@ -3,11 +3,13 @@
 //! Unknown fields are ignored, as v1 does, except inside `windlass` and wherever a caller asks
 //! [`Fields::only`]. An explicit `null` on an optional field is the same as its absence.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{self, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::error::{Problem, Refusal};
@@ -45,6 +47,8 @@ pub(crate) fn is_check() -> bool {
 const ARRIVAL: std::time::Duration = std::time::Duration::from_secs(60);
 /// The largest body.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How much of a body that is too large is read at most.
+const MOST_READ: usize = 4 * MAX_BYTES;
 
 /// The problems of one request, in the order in which they were found.
 #[derive(Debug, Clone, Default)]
@@ -82,11 +86,41 @@ impl Problems {
 /// Bytes of a body, within the limit.
 pub(crate) async fn bytes(request: Request) -> Result<(HeaderMap, Bytes), Refusal> {
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(ARRIVAL, to_bytes(body, MAX_BYTES))
+    // Who says that it is far too much is answered before it is sent.
+    let said = parts.headers.get(header::CONTENT_LENGTH);
+    let said = said.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|length| length > MOST_READ) {
+        return Err(Refusal::too_large(MAX_BYTES));
+    }
+    let bytes = tokio::time::timeout(ARRIVAL, arrived(body))
         .await
-        .map_err(|_| Refusal::not_yet("the request body did not arrive in time"))?
-        .map_err(|_| Refusal::too_large(MAX_BYTES))?;
+        .map_err(|_| Refusal::not_yet("the request body did not arrive in time"))??;
     Ok((parts.headers, bytes))
+}
+
+/// Reads a body. What is over the limit is read for a while and dropped: a client that still sends when it is answered
+/// finds its connection closed and no answer.
+async fn arrived(body: body::Body) -> Result<Bytes, Refusal> {
+    let mut stream = body.into_data_stream();
+    let mut kept = BytesMut::new();
+    let mut length = 0;
+    while let Some(piece) = stream.next().await {
+        let piece =
+            piece.map_err(|_| Refusal::bad("the request body could not be read to its end"))?;
+        length += piece.len();
+        if length <= MAX_BYTES {
+            kept.extend_from_slice(&piece);
+        } else {
+            kept = BytesMut::new();
+        }
+        if length > MOST_READ {
+            break;
+        }
+    }
+    if length > MAX_BYTES {
+        return Err(Refusal::too_large(MAX_BYTES));
+    }
+    Ok(kept.freeze())
 }
 
 /// Refuses a body of another content type; none at all counts as JSON.
@@ -100,6 +134,18 @@ pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Refuses a body of a content type that is none of these; none at all counts as the first.
+pub(crate) fn is_one_of(headers: &HeaderMap, kinds: &[&'static str]) -> Result<(), Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.map_or("", |kind| kind.to_str().unwrap_or("?"));
+    let plain = kind.split(';').next().unwrap_or_default().trim();
+    let fits = |known: &&str| known.eq_ignore_ascii_case(plain);
+    if plain.is_empty() || kinds.iter().any(fits) {
+        return Ok(());
+    }
+    Err(Refusal::media_type(kind, kinds[0]))
 }
 
 /// A JSON object sent as body. No body at all is an empty object.

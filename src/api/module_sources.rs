@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::auth::Caller;
-use super::body::bytes;
+use super::body::{bytes, is_one_of};
 use super::error::Refusal;
 
 /// Uploads module code: a tar of one directory. The digest is computed again.
@@ -23,7 +23,8 @@ pub(crate) async fn put(
     Path((org, digest)): Path<(String, String)>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let (_, archive) = bytes(request).await?;
+    let (headers, archive) = bytes(request).await?;
+    is_one_of(&headers, &["application/x-tar", "application/octet-stream"])?;
     app.service.upload_code(&org, &digest, &archive).await?;
     Ok(StatusCode::CREATED)
 }

@@ -369,7 +369,7 @@ fn wanted(filter: &Filter) -> Result<rows::Wanted, Error> {
                 refused(
                     "/by_mode",
                     format!(
-                        "`{text}` is no mode. Use `deploy`, `plan_only`, `rollback`, `rollback_plan` or `destroy`."
+                        "`by_mode`: `{text}` is no mode. Use `deploy`, `plan_only`, `rollback`, `rollback_plan` or `destroy`."
                     ),
                 )
             })
@@ -379,7 +379,9 @@ fn wanted(filter: &Filter) -> Result<rows::Wanted, Error> {
         if !["executing", "succeeded", "failed"].contains(&status.as_str()) {
             return Err(refused(
                 "/by_status",
-                format!("`{status}` is no status. Use `executing`, `succeeded` or `failed`."),
+                format!(
+                    "`by_status`: `{status}` is no status. Use `executing`, `succeeded` or `failed`."
+                ),
             ));
         }
     }

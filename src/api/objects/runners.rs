@@ -104,10 +104,18 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn get(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<Json<Runner>, Refusal> {
-    Ok(Json(app.store.runner_get(&org, &id).await?))
+    let mut found = app.store.runner_get(&org, &id).await?;
+    if !caller.sees_configuration() {
+        // As in lists.
+        found.runner_configuration.retain(|key, _| key == "type");
+        found
+            .state_storage_configuration
+            .retain(|key, _| key == "type");
+    }
+    Ok(Json(found))
 }
 
 /// Changes a runner.

@@ -406,6 +406,42 @@ async fn a_body_that_is_no_json_object_is_refused_on_every_route() {
 }
 
 #[tokio::test]
+async fn an_archive_that_says_it_is_something_else_is_refused() {
+    let world = World::new().await;
+    let path = format!("/orgs/default/module-sources/sha256:{}", "0".repeat(64));
+    for kind in [
+        "text/plain",
+        "application/json",
+        "multipart/form-data; boundary=x",
+    ] {
+        let headers = [("content-type", kind)];
+        let reply = send(world.api.address, "PUT", &path, &headers, Some(b"x")).await;
+        assert_eq!(reply.status, 415, "{kind}");
+        reply.is_refusal(kind);
+        let said = reply.json()["message"].to_string();
+        assert!(said.contains("application/x-tar"), "{said}");
+    }
+    let headers = [("content-type", "Application/X-Tar; charset=binary")];
+    let reply = send(world.api.address, "PUT", &path, &headers, Some(b"x")).await;
+    assert_eq!(reply.status, 400, "{}", reply.json());
+}
+
+/// As it is on the wire: the answer comes although nobody reads the rest.
+#[tokio::test]
+async fn who_sends_too_much_is_told_so() {
+    let world = World::new().await;
+    let body = vec![b' '; 17 * 1024 * 1024];
+    let path = "/orgs/default/projects";
+    let reply = send(world.api.address, "POST", path, &[JSON], Some(&body)).await;
+    assert_eq!(reply.status, 413);
+    reply.is_refusal("too much");
+    // Nothing is read at all of what says that it is far too much.
+    let headers = [JSON, ("content-length", "99999999999")];
+    let reply = send(world.api.address, "POST", path, &headers, None).await;
+    assert_eq!(reply.status, 413);
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_on_every_route_that_takes_one() {
     let world = World::new().await;
     let body = vec![b' '; 16 * 1024 * 1024 + 1];

@@ -70,6 +70,13 @@ async fn parameters_that_cannot_be_read_are_refused_and_unknown_ones_ignored() {
                     String::from_utf8_lossy(&reply.body)
                 );
                 reply.is_refusal(&what);
+                let said = reply.json()["message"].to_string();
+                let named = match (name, value) {
+                    (_, "%00") => "parameters must not contain NUL",
+                    ("page", _) => "page token",
+                    (name, _) => name,
+                };
+                assert!(said.contains(named), "{what}: {said}");
             }
         }
     }

@@ -120,6 +120,9 @@ fn deploy(project: &str, env: &str) -> Value {
         "manifest": {"workloads": {"web": {"resources": {"one": {"type": "db"}}}}}})
 }
 
+/// In the configuration of a runner, which is the platform team's.
+const PLANTED: &str = "planted-in-a-runner";
+
 struct World {
     team: Team,
     document: Document,
@@ -141,6 +144,12 @@ impl World {
             let made = team.admin.post(&format!("/orgs/{ORG}{path}"), &body);
             assert_eq!(made.status, 201, "{path}: {made:?}");
         }
+        let planted = json!({"id": "planted", "runner_configuration": {"type": "process", "environment": {"A": PLANTED}}});
+        let made = team.admin.post(&format!("/orgs/{ORG}/runners"), &planted);
+        assert!(
+            made.text.contains(PLANTED),
+            "an administrator sees it: {made:?}"
+        );
         let (own, foreign) = (
             Names::make(&team, "shop", "counter"),
             Names::make(&team, "bankvault", "strongroom"),
@@ -235,6 +244,12 @@ fn what_lies_in_another_project_is_nowhere_on_every_route() {
         at(&format!("/module-rules/{}", world.own.module_rule)).ok();
         at(&format!("/runner-rules/{}", world.own.runner_rule)).ok();
         at(&format!("/deployments/{}", world.own.deployment)).ok();
+        let runner = at("/runners/planted");
+        assert_eq!(
+            runner.ok()["runner_configuration"],
+            json!({"type": "process"}),
+            "{runner:?}"
+        );
         for list in ["/module-rules", "/runner-rules", "/deployments", "/envs"] {
             let items = at(list).ok();
             assert_eq!(items["items"].as_array().map(Vec::len), Some(1), "{items}");

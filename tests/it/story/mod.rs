@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::client::{Reader, Wire};
 use self::tls::Certified;
 use crate::server::{ORG, Server, TOKEN};
-use crate::support::{Engine, Launcher, Place};
+use crate::support::{Engine, Launcher, Place, mirror};
 
 /// Says when something was first asked for, and gives back a text.
 const STAMP: &str = r#"
@@ -42,7 +42,7 @@ async fn a_client_of_the_contract_does_everything_over_plain_http() {
     let server = Server::start(&place, &[]);
     assert!(server.url().starts_with("http://"), "{}", server.url());
     let wire = Wire::new(server.url(), ORG, TOKEN, None);
-    tell(&wire, json!({"type": "process"})).await;
+    tell(&place, &wire, json!({"type": "process"})).await;
 }
 
 #[tokio::test]
@@ -54,13 +54,14 @@ async fn a_client_of_the_contract_does_everything_over_tls() {
     assert!(server.url().starts_with("https://"), "{}", server.url());
     let wire = Wire::new(server.url(), ORG, TOKEN, Some(&certified.pem()));
     tell(
+        &place,
         &wire,
         json!({"type": "docker", "network": "none", "standby_secs": 0}),
     )
     .await;
 }
 
-async fn tell(wire: &Wire, runner: Value) {
+async fn tell(place: &Place, wire: &Wire, runner: Value) {
     let reader = Reader::new();
     set_up(wire, runner).await;
 
@@ -68,6 +69,7 @@ async fn tell(wire: &Wire, runner: Value) {
     opened(wire, &reader, &first, "morning of our time").await;
     let second = deploy(wire, &reader, "evening").await;
     opened(wire, &reader, &second, "evening of our time").await;
+    replayed(place, wire, &second).await;
 
     let body = json!({"project_id": "shop", "env_id": "dev", "mode": "rollback", "rollback_to_deployment_id": first,
         "encrypted_outputs_recipient": reader.recipient, "encrypted_logs_recipient": reader.recipient});
@@ -234,6 +236,46 @@ async fn opened(wire: &Wire, reader: &Reader, id: &str, text: &str) {
             && nodes.iter().any(|node| node["resource_type"] == "stamp"),
         "{active}"
     );
+}
+
+/// What is exported of a deployment is all that an engine needs, and nothing else runs it.
+async fn replayed(place: &Place, wire: &Wire, id: &str) {
+    let path = format!("/deployments/{id}/bundle");
+    let archive = wire.call(Method::GET, &path, None).await;
+    assert_eq!(archive.status, 200);
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut archive = tar::Archive::new(archive.bytes.as_slice());
+    for entry in archive.entries().expect("an archive") {
+        let entry = &mut entry.expect("an entry");
+        assert!(entry.unpack_in(folder.path()).expect("unpacks"), "inside");
+    }
+    assert!(folder.path().join("modules/stamped").is_dir());
+    let settings = folder.path().join("cli.tfrc");
+    let mirror = mirror();
+    let text = format!(
+        "provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n",
+        mirror.display()
+    );
+    std::fs::write(&settings, text).expect("settings");
+    for words in [
+        &["init", "-input=false", "-backend=false"][..],
+        &["validate"],
+    ] {
+        let output = std::process::Command::new(place.engine().binary())
+            .args(words)
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("TF_CLI_CONFIG_FILE", &settings)
+            .output()
+            .expect("the engine");
+        assert!(
+            output.status.success(),
+            "{words:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 /// Everything goes: first asked for in the wrong order, which names what is in the way, then in the right one.
