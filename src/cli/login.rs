@@ -12,7 +12,7 @@ use super::Session;
 use super::client::{CallError, Client, Content};
 use super::exit::{Advised, Exit};
 use super::remote::Remote;
-use super::settings::{self, Token};
+use super::settings::{Hidden, Token};
 use super::{kinds, print};
 use crate::wire::identity::{CurrentUser, DeviceLoginAccepted, DeviceLoginCreated, WorkloadToken};
 
@@ -43,6 +43,7 @@ impl Login {
             print::success("Local mode needs no login: this machine is the server.");
             return Ok(Exit::OK);
         };
+        session.settings.may_keep_tokens_of(url)?;
         let client = Client::remote(Remote::new(url, None)?, session.settings.org.clone());
         if let Some(path) = &self.oidc_token {
             return exchange(session, &client, path).await;
@@ -78,10 +79,10 @@ impl Login {
             [only] => Some(only.id.clone()),
             _ => None,
         };
-        settings::edit(&session.settings.config_file, |file| {
-            file.token = Some(token.expose().to_owned());
+        session.settings.edit_context(|context| {
+            context.token = Some(Hidden(token.expose().to_owned()));
             if only.is_some() {
-                file.default_org_id.clone_from(&only);
+                context.default_org_id.clone_from(&only);
             }
         })?;
         print::success(format!("Logged in as {}.", user.user.display_name));
@@ -114,8 +115,8 @@ async fn exchange(session: &Session, client: &Client, path: &Path) -> anyhow::Re
         .call_at(Method::POST, "/auth/oidc/token", Content::Json(body), &[])
         .await?
         .json()?;
-    settings::edit(&session.settings.config_file, |file| {
-        file.token = Some(given.token.clone());
+    session.settings.edit_context(|context| {
+        context.token = Some(Hidden(given.token.clone()));
     })?;
     print::success(format!(
         "Logged in to organization {} until {}.",
@@ -147,7 +148,7 @@ async fn wait(client: &Client, asked: &DeviceLoginCreated) -> anyhow::Result<Dev
                 ));
             }
             // A server that starts again, or is busy, answers later.
-            Err(CallError::Refused(refusal)) if matches!(refusal.status, 429 | 502..=504) => {}
+            Err(error) if error.may_pass() => {}
             Err(CallError::Refused(refusal)) => return Err(again(refusal.message)),
             Err(error) => return Err(error.into()),
         }
@@ -173,9 +174,10 @@ fn open_browser(url: &str) {
 impl Logout {
     /// Ends the session at the server and forgets it here.
     pub(crate) async fn run(self, session: &Session) -> anyhow::Result<Exit> {
-        let kept = session.settings.file.token.clone();
+        let context = session.settings.file.context(&session.settings.context);
+        let kept = context.and_then(|context| context.token);
         if let (Some(url), Some(token)) = (&session.settings.url, kept) {
-            let token = Token::new(token);
+            let token = Token::new(token.0);
             let client = Client::remote(
                 Remote::new(url, Some(&token))?,
                 session.settings.org.clone(),
@@ -192,7 +194,9 @@ impl Logout {
                 }
             }
         }
-        settings::edit(&session.settings.config_file, |file| file.token = None)?;
+        session
+            .settings
+            .edit_context(|context| context.token = None)?;
         print::success("Logged out.");
         Ok(Exit::OK)
     }

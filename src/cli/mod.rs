@@ -79,6 +79,9 @@ struct Global {
     /// Say what happens inside
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     debug: bool,
+    /// The server and organisation of this name (windlass config contexts) [env: WINDLASS_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
+    context: Option<String>,
     /// The organisation
     #[arg(long, global = true, value_name = "ID", help_heading = "Everywhere")]
     org: Option<String>,
@@ -141,7 +144,6 @@ enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     /// Print a script that completes commands in your shell
-    #[command(hide = true)]
     Completion {
         /// The shell
         #[arg(value_enum)]
@@ -305,6 +307,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 fn start(cli: Cli) -> Result<Exit, Failure> {
     let settings = settings::load(&Flags {
+        context: cli.global.context,
+        sets_contexts: matches!(cli.command, Command::Config(_)),
         org: cli.global.org,
         data_dir: cli.global.data_dir,
         database_url: match &cli.command {
@@ -505,6 +509,13 @@ mod tests {
             "delete rule u",
             "delete runner r",
             "delete rrl u",
+            "config contexts -o json",
+            "config list",
+            "config use work",
+            "config set-context work https://windlass.example.com acme",
+            "config delete-context work",
+            "--context work get projects",
+            "get projects --context work",
             "config set-org o",
             "config set-url http://x",
             "config set-token t",

@@ -24,7 +24,10 @@ pub(crate) fn advice(error: &anyhow::Error, settings: &Settings) -> Option<Strin
             CallError::Refused(refusal) if settings.url.is_none() => {
                 Trouble::of_code(&refusal.code)
             }
-            CallError::Refused(_) | CallError::Unreached(_) | CallError::Unreadable { .. } => None,
+            CallError::Refused(_)
+            | CallError::Unreached(_)
+            | CallError::Cut { .. }
+            | CallError::Unreadable { .. } => None,
         }
     });
     let elsewhere = || {

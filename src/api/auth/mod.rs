@@ -6,7 +6,9 @@
 //! Why a project of others answers 404 as if it were not there: its name says something already. Who is no member of
 //! the organisation gets 403 whether or not it exists, in v1's words.
 
+mod asked;
 mod need;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -14,26 +16,24 @@ use std::convert::Infallible;
 use axum::RequestPartsExt as _;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use self::asked::{Asked, absent};
 pub(crate) use self::need::{Need, need};
+pub(crate) use self::proof::{COOKIE, cookie, is_from_elsewhere, token};
+use self::proof::{identify, says_nobody};
 use super::App;
 use super::error::Refusal;
 use crate::model::access::{Access, Level};
 use crate::store::audit;
-use crate::store::identity::tokens::{self, Secret};
-use crate::store::identity::{Identity, Kind, grants::Seen};
-use crate::store::objects::ObjectError;
+use crate::store::identity::{Kind, grants::Seen};
 use crate::wire::deployments::{Base, DeploymentCreate};
 
 /// The user of local mode: shaped like a `UUIDv7` whose kind nibble says "a person".
 const LOCAL_ADMIN: &str = "01900000-0000-7100-8000-000000000001";
 /// What a client of the field sends that has no token.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-/// The cookie of a browser that logged in.
-pub(crate) const COOKIE: &str = "session-token";
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,162 +280,4 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
         }
     }
     Ok(caller)
-}
-
-/// Who sent the token, if there is one that is good. A cookie wins over the header, as in v1.
-async fn identify(app: &App, parts: &Parts) -> Result<Option<Identity>, Refusal> {
-    let Some(secret) = token(&parts.headers) else {
-        return Ok(None);
-    };
-    let from_cookie = cookie(&parts.headers, COOKIE).is_some();
-    // A browser sends the cookie along with whatever another site makes it send.
-    if from_cookie && !is_safe(&parts.method) && !is_same_origin(&parts.headers) {
-        return Err(Refusal::unauthorized(
-            "a browser's session changes nothing on behalf of another site",
-        ));
-    }
-    let kinds = [
-        tokens::Kind::Session,
-        tokens::Kind::Service,
-        tokens::Kind::Workload,
-    ];
-    Ok(app.store.identity_of(&secret, &kinds).await?)
-}
-
-/// The token of the request, from its cookie or its header.
-pub(crate) fn token(headers: &HeaderMap) -> Option<Secret> {
-    cookie(headers, COOKIE).or_else(|| bearer(headers))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| Secret::sent(token))
-}
-
-/// A secret that a browser keeps.
-pub(crate) fn cookie(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == wanted && !value.is_empty())
-        .map(|(_, value)| Secret::sent(value))
-}
-
-fn is_safe(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
-}
-
-/// Whether a browser says that the request comes from a page of another site.
-pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let is_of_browser = headers.contains_key("sec-fetch-site") || headers.contains_key("origin");
-    is_of_browser && !is_same_origin(headers)
-}
-
-/// Whether a browser says that the request comes from a page of this server.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text("sec-fetch-site"), text("origin"), text("host")) {
-        (Some(site), _, _) => site == "same-origin" || site == "none",
-        (None, Some(origin), Some(host)) => {
-            origin.split_once("://").map(|(_, rest)| rest) == Some(host)
-        }
-        (None, _, _) => false,
-    }
-}
-
-/// Whether the client says that it has no token.
-fn says_nobody(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::FROM)
-        .is_some_and(|value| value.as_bytes() == NOBODY.as_bytes())
-        || headers.get(header::AUTHORIZATION).is_none()
-}
-
-/// What is not there, answered as `missing` says; anything else went wrong and is no absence.
-fn absent(error: ObjectError, missing: impl Fn() -> Refusal) -> Refusal {
-    match error {
-        ObjectError::Missing(_) => missing(),
-        other => other.into(),
-    }
-}
-
-/// A request about something in an organisation.
-struct Asked<'a> {
-    app: &'a App,
-    org: &'a str,
-    caller: &'a Caller,
-    pattern: &'a str,
-}
-
-impl Asked<'_> {
-    /// Whether the whole organisation is allowed, so that nothing has to be looked up.
-    fn is_allowed_everywhere(&self, level: Level) -> bool {
-        self.caller.access.organization() >= Some(level)
-    }
-
-    async fn project(&self, level: Level, id: &str) -> Result<(), Refusal> {
-        if self.is_allowed_everywhere(level) {
-            return Ok(());
-        }
-        // What is not seen is answered as what is not there: word for word.
-        let missing = || {
-            Refusal::missing(if self.pattern.ends_with("/envs") && level == Level::Read {
-                format!("project {id} not found")
-            } else {
-                "project not found".to_owned()
-            })
-        };
-        let project = self.app.store.project_get(self.org, id).await;
-        let project = project.map_err(|error| absent(error, missing))?;
-        if let Some(seen) = self.caller.seen()
-            && !seen.projects.contains(&project.uuid)
-        {
-            return Err(missing());
-        }
-        if level == Level::Read || self.caller.access.project(&project.uuid) >= Some(level) {
-            return Ok(());
-        }
-        Err(Refusal::forbidden(
-            level,
-            format!("project:{}", project.uuid),
-        ))
-    }
-
-    async fn environment(&self, level: Level, project: &str, id: &str) -> Result<(), Refusal> {
-        if self.is_allowed_everywhere(level) {
-            return Ok(());
-        }
-        let missing = || Refusal::missing("environment not found");
-        let found = self.app.store.environment_get(self.org, project, id).await;
-        let found = found.map_err(|error| absent(error, missing))?;
-        self.seen_environment(level, &found.project_uuid, &found.uuid, missing)
-    }
-
-    async fn deployment(&self, level: Level, id: &str) -> Result<(), Refusal> {
-        if self.is_allowed_everywhere(level) {
-            return Ok(());
-        }
-        let missing = || Refusal::missing(format!("deployment '{id}' not found"));
-        let found = self.app.service.place_of(self.org, id).await?;
-        let (project, environment) = found.ok_or_else(missing)?;
-        self.seen_environment(level, &project, &environment, missing)
-    }
-
-    fn seen_environment(
-        &self,
-        level: Level,
-        project: &str,
-        environment: &str,
-        missing: impl Fn() -> Refusal,
-    ) -> Result<(), Refusal> {
-        match self.caller.environment(project, environment) {
-            None => Err(missing()),
-            Some(has) if has >= level => Ok(()),
-            Some(_) => Err(Refusal::forbidden(level, format!("env:{environment}"))),
-        }
-    }
 }

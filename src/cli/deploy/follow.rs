@@ -1,16 +1,20 @@
 //! Follows a deployment to its end: events over the API, progress on the terminal, log lines opened
 //! as they come.
 //!
+//! A server that goes away, or a connection that is lost, ends nothing: the feed is opened again where it broke off, by
+//! the last event that came.
+//!
 //! Being interrupted detaches: a deployment does not end because nobody looks. On a terminal the first Ctrl-C asks
 //! whether it should be stopped as well; the second one detaches without a question.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log_end::LogEnd;
 use crate::cli::ask::{self, Choice};
 use crate::cli::client::{CallError, Client};
+use crate::cli::exit::Advised;
 use crate::cli::print::{self, progress::Progress};
 use crate::cli::sealed::{Reader, SealedError};
 use crate::cli::{Session, cancel, kinds};
@@ -20,6 +24,8 @@ use crate::wire::deployments::{Deployment, ResourceEvent, StreamName, What};
 
 /// How long to wait before the feed is opened again.
 const REST: Duration = Duration::from_millis(300);
+/// For how long the server may be away before following is given up.
+const AWAY: Duration = Duration::from_secs(10 * 60);
 /// Frames that are opened at most for the end of a log that was not shown; 64 MiB at the worst.
 const LAST_FRAMES: u64 = 1000;
 
@@ -88,13 +94,18 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
     };
     let mut on_interrupt = watch.on_interrupt;
     let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut away = Away::default();
     loop {
-        let ended = tokio::select! {
+        let before = tracker.position;
+        let looked = tokio::select! {
             biased;
-            _ = interrupts.recv() => Err(()),
-            result = tracker.feed(client, id) => Ok(result?),
+            _ = interrupts.recv() => None,
+            looked = tracker.look(client, id) => Some(looked),
         };
-        if ended.is_err() {
+        if tracker.position > before {
+            away = Away::default();
+        }
+        let Some(looked) = looked else {
             match interruption(on_interrupt, &mut interrupts).await {
                 Interruption::Detach => return Ok(End::Detached),
                 Interruption::GoOn => continue,
@@ -107,10 +118,19 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
                     continue;
                 }
             }
-        }
-        let deployment: Deployment = client
-            .get(&format!("deployments/{}", kinds::segment(id)))
-            .await?;
+        };
+        let deployment = match looked {
+            Ok(deployment) => deployment,
+            Err(error) if client.is_remote() && error.may_pass() => {
+                away.lasts(error, id)?;
+                tracker.progress.say("the connection is lost, trying again");
+                // An interruption meanwhile is heard at the top.
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        away = Away::default();
         if deployment.status != "executing" {
             tracker.end_log(&deployment).await;
             let took = tracker.progress.elapsed();
@@ -132,6 +152,29 @@ pub(crate) async fn follow(session: &Session, id: &str, watch: Watch<'_>) -> any
         }
         // An interruption meanwhile is heard at the top.
         tokio::time::sleep(REST).await;
+    }
+}
+
+/// A server that does not answer, and since when.
+#[derive(Default)]
+struct Away {
+    since: Option<Instant>,
+}
+
+impl Away {
+    /// Notes one more failure; an error when there were failures only for too long.
+    fn lasts(&mut self, error: CallError, id: &str) -> anyhow::Result<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        tracing::debug!(%error, "the feed is opened again");
+        if since.elapsed() < AWAY {
+            return Ok(());
+        }
+        let why = anyhow::Error::from(error);
+        Err(Advised::new(
+            format!("{why:#}, for ten minutes; the deployment goes on without this command"),
+            [format!("windlass logs {id} --follow")],
+        )
+        .into())
     }
 }
 
@@ -191,6 +234,13 @@ struct Tracker<'a> {
 }
 
 impl Tracker<'_> {
+    /// Reads the feed until it ends, and then the deployment.
+    async fn look(&mut self, client: &Client, id: &str) -> Result<Deployment, CallError> {
+        self.feed(client, id).await?;
+        let path = format!("deployments/{}", kinds::segment(id));
+        client.get(&path).await
+    }
+
     /// Reads the feed until it ends.
     async fn feed(&mut self, client: &Client, id: &str) -> Result<(), CallError> {
         let mut events = client.events(id, self.position).await?;

@@ -506,6 +506,15 @@ pub(crate) const NODE_COLUMNS: &[Column] = &[
     col("ModuleVersion", &["module_version"]),
 ];
 
+/// Contexts of the settings file.
+pub(crate) const CONTEXT_COLUMNS: &[Column] = &[
+    col("Current", &["current_text"]),
+    col("Name", &["name"]),
+    col("ApiUrl", &["api_url"]),
+    col("DefaultOrgId", &["default_org_id"]),
+    col("Token", &["token"]),
+];
+
 /// Who is asking.
 pub(crate) const USER_COLUMNS: &[Column] = &[
     ID,

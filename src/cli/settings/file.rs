@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::contexts::Context;
 use crate::cli::files;
 use crate::runner::job::Deadlines;
 use crate::wire::runners::Shortcuts;
@@ -22,7 +23,13 @@ pub(crate) struct File {
     pub(crate) default_org_id: Option<String>,
     /// Bearer token of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Hidden>,
+    /// Other servers and organisations, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) contexts: BTreeMap<String, Context>,
+    /// Which of them is in effect; absent: what stands at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) current_context: Option<String>,
     /// Accepted for compatibility; this client never asks for new versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) disable_version_check: Option<bool>,
@@ -125,7 +132,7 @@ pub(crate) struct ServeFile {
 /// A text that holds a secret, such as the address of a database with its password; never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Hidden(pub(super) String);
+pub(crate) struct Hidden(pub(crate) String);
 
 impl Hidden {
     /// The text, for whoever needs it.

@@ -7,6 +7,7 @@
 //! arguments of every process, and to warn would be too late. The same address without the password works, because
 //! the driver knows `PGPASSWORD` and the file that `PGPASSFILE` names.
 
+mod contexts;
 mod file;
 
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use etcetera::BaseStrategy as _;
 
-pub(crate) use self::file::{File, ServeFile, edit, read};
+pub(crate) use self::contexts::{Context, missing as missing_context, named as named_context};
+pub(crate) use self::file::{File, Hidden, ServeFile, edit, read};
+use super::exit::Advised;
 use crate::store::Location;
 
 /// The organisation of local mode where none is set.
@@ -25,6 +28,8 @@ const DEFAULT_KEY_DAYS: u32 = 30;
 /// What commands work with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The name of the context in effect.
+    pub(crate) context: String,
     /// Base URL of a server, without a trailing `/`; `None`: local mode.
     pub(crate) url: Option<String>,
     /// Organisation.
@@ -47,6 +52,35 @@ impl Settings {
     /// Days that kept keys live.
     pub(crate) fn keep_keys_days(&self) -> u32 {
         self.file.keep_keys_days.unwrap_or(DEFAULT_KEY_DAYS)
+    }
+
+    /// Refuses to keep a token of `url` in a context that is for another server.
+    pub(crate) fn may_keep_tokens_of(&self, url: &str) -> anyhow::Result<()> {
+        let context = self.file.context(&self.context);
+        let own = context.and_then(|context| context.api_url);
+        match own.map(|own| own.trim_end_matches('/').to_owned()) {
+            Some(own) if own != url && own != "local" && !own.is_empty() => Err(Advised::new(
+                format!(
+                    "the context `{}` is for {own}, and a session of {url} does not belong into it",
+                    self.context
+                ),
+                [
+                    format!("windlass config set-context NAME {url}"),
+                    "windlass --context NAME login".to_owned(),
+                ],
+            )
+            .into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Changes the context in effect, in the file.
+    pub(crate) fn edit_context(&self, change: impl FnOnce(&mut Context)) -> anyhow::Result<()> {
+        edit(&self.config_file, |file| {
+            let mut context = file.context(&self.context).unwrap_or_default();
+            change(&mut context);
+            file.put_context(&self.context, context);
+        })
     }
 }
 
@@ -85,6 +119,10 @@ impl std::fmt::Debug for Token {
 /// What flags say.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
+    /// `--context`.
+    pub(crate) context: Option<String>,
+    /// Whether the command sets contexts, so that there need not be one of the name yet.
+    pub(crate) sets_contexts: bool,
     /// `--org`.
     pub(crate) org: Option<String>,
     /// `--data-dir`.
@@ -119,19 +157,39 @@ fn resolve(
     file: File,
     default_data_dir: anyhow::Result<PathBuf>,
 ) -> anyhow::Result<Settings> {
-    let first = |ours: &str, theirs: &str| env(ours).or_else(|| env(theirs));
-    let url = first("WINDLASS_URL", "PO_API_URL")
-        .or_else(|| file.api_url.clone())
-        .map(|url| url.trim_end_matches('/').to_owned())
-        .filter(|url| !url.is_empty() && url != "local");
+    let name = flags.context.clone().or_else(|| env("WINDLASS_CONTEXT"));
+    let name = name.unwrap_or_else(|| file.current_context().to_owned());
+    let context = match file.context(&name) {
+        Some(context) => context,
+        None if flags.sets_contexts => Context::default(),
+        None => return Err(missing_context(&name, &file).into()),
+    };
+    // A flag beats the environment: who names a context means all of it.
+    let is_flag = flags.context.is_some();
+    let first = |ours: &str, theirs: &str| {
+        let said = || env(ours).or_else(|| env(theirs));
+        if is_flag { None } else { said() }
+    };
+    let in_effect = |url: String| {
+        let url = url.trim_end_matches('/').to_owned();
+        (!url.is_empty() && url != "local").then_some(url)
+    };
+    let own_url = context.api_url.clone().and_then(in_effect);
+    let url = match first("WINDLASS_URL", "PO_API_URL") {
+        Some(url) => in_effect(url),
+        None => own_url.clone(),
+    };
     let org = flags
         .org
         .clone()
         .or_else(|| first("WINDLASS_ORG", "PO_ORG_ID"))
-        .or_else(|| file.default_org_id.clone())
+        .or_else(|| context.default_org_id.clone())
         .unwrap_or_else(|| DEFAULT_ORG.to_owned());
+    // A token goes to the server that gave it, and to no other that a variable names.
+    let is_own = own_url.is_none() || own_url == url;
+    let kept = context.token.clone().filter(|_| is_own);
     let token = first("WINDLASS_TOKEN", "PO_AUTH_TOKEN")
-        .or_else(|| file.token.clone())
+        .or_else(|| kept.map(|token| token.0))
         .map(Token);
     let data_dir = match flags
         .data_dir
@@ -171,6 +229,7 @@ fn resolve(
         (None, None, None) => (Location::default(), "default"),
     };
     Ok(Settings {
+        context: name,
         url,
         org,
         token,
@@ -218,6 +277,52 @@ mod tests {
             settled(&Flags::default(), &[], File::default()).org,
             DEFAULT_ORG
         );
+    }
+
+    #[test]
+    fn a_context_is_named_by_a_flag_a_variable_or_the_file_and_its_token_goes_nowhere_else() {
+        let text = "api_url: https://a.example\ntoken: token-of-a\ncurrent_context: work\n\
+                    contexts: {work: {api_url: https://b.example/, token: token-of-b, default_org_id: acme}}\n";
+        let file: File = serde_yaml::from_str(text).expect("reads");
+        let flag = |name: &str| Flags {
+            context: Some(name.into()),
+            ..Flags::default()
+        };
+        let token = |settings: &Settings| settings.token.as_ref().map(|it| it.expose().to_owned());
+        let plain = settled(&Flags::default(), &[], file.clone());
+        assert_eq!(
+            (plain.context.as_str(), plain.org.as_str()),
+            ("work", "acme")
+        );
+        assert_eq!(plain.url.as_deref(), Some("https://b.example"));
+        assert_eq!(token(&plain).as_deref(), Some("token-of-b"));
+        let env = [("WINDLASS_CONTEXT", "default"), ("WINDLASS_ORG", "other")];
+        let by_env = settled(&Flags::default(), &env, file.clone());
+        assert_eq!(by_env.url.as_deref(), Some("https://a.example"));
+        assert_eq!(
+            (by_env.org.as_str(), token(&by_env).as_deref()),
+            ("other", Some("token-of-a"))
+        );
+        let env = [
+            ("WINDLASS_URL", "https://c.example"),
+            ("WINDLASS_TOKEN", "token-of-c"),
+            ("WINDLASS_CONTEXT", "nope"),
+        ];
+        let by_flag = settled(&flag("default"), &env, file.clone());
+        assert_eq!(by_flag.url.as_deref(), Some("https://a.example"));
+        assert_eq!(token(&by_flag).as_deref(), Some("token-of-a"));
+        let elsewhere = settled(&Flags::default(), &env[..1], file.clone());
+        assert_eq!(elsewhere.url.as_deref(), Some("https://c.example"));
+        assert_eq!(token(&elsewhere), None);
+        let nope = resolve(
+            &flag("nope"),
+            |_| None,
+            "c.yaml".into(),
+            file,
+            Ok("/d".into()),
+        );
+        let nope = nope.expect_err("refused").to_string();
+        assert_eq!(nope, "there is no context `nope`");
     }
 
     #[test]

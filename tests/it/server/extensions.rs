@@ -13,15 +13,15 @@ use super::{ORG, Server, TOKEN};
 use crate::support::Place;
 
 /// A server whose engine is a few lines of shell, an environment `shop/dev`, and its administrator.
-struct Shop {
-    server: Server,
-    admin: Caller,
-    place: Place,
+pub(super) struct Shop {
+    pub(super) server: Server,
+    pub(super) admin: Caller,
+    pub(super) place: Place,
 }
 
 impl Shop {
     /// `apply` runs while applying; `rule`: the runner of everything, `process` where there is one.
-    fn new(apply: &str, rule: Option<&str>, arguments: &[&str]) -> Self {
+    pub(super) fn new(apply: &str, rule: Option<&str>, arguments: &[&str]) -> Self {
         let engine = format!(
             "case $1 in plan|apply) planned 0; {apply}; applied 0;; show|output) echo '{{}}';; esac"
         );
@@ -130,7 +130,7 @@ impl Iterator for Events {
 }
 
 /// The engine waits for this file while applying.
-fn gated(place: &Place) -> (PathBuf, String) {
+pub(super) fn gated(place: &Place) -> (PathBuf, String) {
     let gate = place.work().join("go-on");
     let wait = format!("until [ -e {} ]; do sleep 0.02; done", gate.display());
     (gate, wait)

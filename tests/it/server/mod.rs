@@ -1,7 +1,9 @@
 //! The server as a process of its own, and clients that reach it over the network only.
 
 mod audit;
+mod away;
 mod backup;
+mod contexts;
 mod crowd;
 mod extensions;
 mod http;

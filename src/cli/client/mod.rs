@@ -4,72 +4,27 @@
 //! Why over the router and not over `deploy::Service`: a command that works here works against a
 //! server, because it can only say what the API can hear.
 
+mod answer;
+mod events;
+
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use axum::http::{Method, Request, header};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::remote::{Remote, Unreached};
-use crate::model::Diagnostic;
-use crate::wire::{ErrorBody, Page, deployments::DeploymentEvent};
+#[cfg(test)]
+pub(crate) use self::answer::Refusal;
+pub(crate) use self::answer::{Answer, CallError};
+use self::answer::{refusal, unreadable};
+pub(crate) use self::events::Events;
+use super::remote::Remote;
+use crate::wire::Page;
 
 /// The largest answer taken whole.
 const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
-
-/// An answer that was no success.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Refusal {
-    /// The status.
-    pub(crate) status: u16,
-    /// For people.
-    pub(crate) message: String,
-    /// `HTTP-<status>` or a code.
-    pub(crate) code: String,
-    /// Every problem, with JSON pointers.
-    pub(crate) diagnostics: Vec<Diagnostic>,
-}
-
-impl Refusal {
-    /// Whether what was sent is to blame, and not whoever answered.
-    pub(crate) fn is_of_input(&self) -> bool {
-        self.status < 500
-    }
-}
-
-/// Why a call gave nothing usable.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// The API refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The server was not reached, or stopped in the middle.
-    #[error(transparent)]
-    Unreached(#[from] Unreached),
-    /// The answer was not what the API promises.
-    #[error("the answer to {what} could not be read")]
-    Unreadable {
-        /// Method and path.
-        what: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl CallError {
-    /// The refusal, if it is one of this status.
-    pub(crate) fn refused(&self, status: u16) -> Option<&Refusal> {
-        match self {
-            Self::Refused(refusal) if refusal.status == status => Some(refusal),
-            Self::Refused(_) | Self::Unreached(_) | Self::Unreadable { .. } => None,
-        }
-    }
-}
 
 /// A body to send.
 pub(crate) enum Content {
@@ -79,29 +34,6 @@ pub(crate) enum Content {
     Json(Value),
     /// Bytes of this media type.
     Bytes(&'static str, Bytes),
-}
-
-/// A successful answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// The body.
-    pub(crate) body: Bytes,
-    what: String,
-}
-
-impl Answer {
-    /// The body as a wire type.
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body).map_err(|source| CallError::Unreadable {
-            what: self.what.clone(),
-            source: Box::new(source),
-        })
-    }
-
-    /// The body as text.
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
 }
 
 /// Whom it speaks to.
@@ -167,7 +99,10 @@ impl Client {
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES)
             .await
-            .map_err(|source| unreadable(&what, source))?;
+            .map_err(|source| CallError::Cut {
+                what: what.clone(),
+                source,
+            })?;
         tracing::debug!(%what, status = status.as_u16(), bytes = body.len(), "answered");
         if status.is_success() {
             return Ok(Answer { body, what });
@@ -250,114 +185,41 @@ impl Client {
         }
     }
 
-    /// The events of a deployment after `position`, until it ended.
+    /// Whether a server is asked, and not this process.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.door, Door::There(_))
+    }
+
+    /// The events of a deployment after a position, until it ended.
     pub(crate) async fn events(&self, deployment: &str, after: i64) -> Result<Events, CallError> {
         let path = format!(
-            "/orgs/{}/deployments/{deployment}/events?after={after}",
+            "/orgs/{}/deployments/{deployment}/events",
             super::kinds::segment(&self.org)
         );
+        let last = after.to_string();
+        let headers = [
+            ("accept", "text/event-stream"),
+            ("last-event-id", last.as_str()),
+        ];
         let response = self
-            .send(
-                Method::GET,
-                &path,
-                Content::Empty,
-                &[("accept", "text/event-stream")],
-            )
+            .send(Method::GET, &path, Content::Empty, &headers)
             .await?;
+        let what = format!("GET {path}");
         let status = response.status();
         if !status.is_success() {
-            let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES)
-                .await
-                .map_err(|source| unreadable(&path, source))?;
+            let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await;
+            let body = body.map_err(|source| CallError::Cut { what, source })?;
             return Err(refusal(status, &body).into());
         }
-        Ok(Events {
-            body: response.into_body().into_data_stream(),
-            buffer: BytesMut::new(),
-            what: format!("GET {path}"),
-        })
+        Ok(Events::new(response.into_body(), what))
     }
-}
-
-fn unreadable(
-    what: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> CallError {
-    CallError::Unreadable {
-        what: what.to_owned(),
-        source: source.into(),
-    }
-}
-
-fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
-    match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(body) => Refusal {
-            status: status.as_u16(),
-            message: body.message,
-            code: body.error,
-            diagnostics: body.details.unwrap_or_default().diagnostics,
-        },
-        Err(_) => Refusal {
-            status: status.as_u16(),
-            message: format!("{status} {}", String::from_utf8_lossy(body))
-                .trim()
-                .to_owned(),
-            code: format!("HTTP-{}", status.as_u16()),
-            diagnostics: Vec::new(),
-        },
-    }
-}
-
-/// Server-sent events of a deployment.
-pub(crate) struct Events {
-    body: axum::body::BodyDataStream,
-    buffer: BytesMut,
-    what: String,
-}
-
-impl Events {
-    /// The next event; `None` when the stream is over.
-    pub(crate) async fn next(&mut self) -> Result<Option<DeploymentEvent>, CallError> {
-        loop {
-            while let Some(block) = take_block(&mut self.buffer) {
-                let data = data_of(&block);
-                if data.is_empty() {
-                    continue; // A comment that keeps the connection alive.
-                }
-                return serde_json::from_str(&data)
-                    .map(Some)
-                    .map_err(|source| unreadable(&self.what, source));
-            }
-            match self.body.next().await {
-                None => return Ok(None),
-                Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(source)) => return Err(unreadable(&self.what, source)),
-            }
-        }
-    }
-}
-
-/// Takes the next block (up to an empty line) out of the buffer.
-fn take_block(buffer: &mut BytesMut) -> Option<String> {
-    let end = buffer.windows(2).position(|pair| pair == b"\n\n")?;
-    let block = buffer.split_to(end + 2);
-    Some(String::from_utf8_lossy(&block).into_owned())
-}
-
-/// The joined `data:` lines of a block.
-fn data_of(block: &str) -> String {
-    block
-        .lines()
-        .filter_map(|line| line.strip_prefix("data:"))
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::extract::Query;
+    use axum::http::StatusCode;
     use axum::routing::get;
     use serde_json::json;
     use std::collections::BTreeMap;
@@ -398,29 +260,5 @@ mod tests {
             .expect_err("refused");
         assert_eq!(error.refused(409).map(|r| r.message.as_str()), Some("busy"));
         assert_eq!(error.to_string(), "busy");
-    }
-
-    #[tokio::test]
-    async fn events_are_read_across_chunk_borders_and_comments_are_skipped() {
-        let router = Router::new().route(
-            "/orgs/o/deployments/d/events",
-            get(|| async {
-                let chunks = [
-                    ":\n\nid: 1\nda",
-                    "ta: {\"position\":1,\"at\":\"t\",\"what\":{\"queued\":2}}\n",
-                    "\nid: 2\ndata: {\"position\":2,\"at\":\"t\",\"what\":{\"ended\":\"applied\"}}\n\n",
-                ];
-                Body::from_stream(futures_util::stream::iter(
-                    chunks.map(Ok::<_, std::convert::Infallible>),
-                ))
-            }),
-        );
-        let client = Client::new(router, "o");
-        let mut events = client.events("d", 0).await.expect("opens");
-        let mut positions = Vec::new();
-        while let Some(event) = events.next().await.expect("reads") {
-            positions.push(event.position);
-        }
-        assert_eq!(positions, [1, 2]);
     }
 }

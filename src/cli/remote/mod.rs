@@ -2,25 +2,29 @@
 //!
 //! Tried again are requests that change nothing or the same thing twice (GET, HEAD, PUT, DELETE, and any that carries
 //! an idempotency key) when the server was not reached or answered 429, 502, 503 or 504; any request when it was not
-//! even connected to. A wait that the server asks for (`Retry-After`) is kept. Why so careful: a POST that was
+//! even connected to. A wait that the server asks for (`Retry-After`) is kept, up to two minutes; with a longer one the
+//! answer is given at once, because nobody watches a prompt for so long. Why so careful: a POST that was
 //! answered by nobody may have been done.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 
 use super::client::Client;
 use super::exit::Advised;
 use super::settings::{Settings, Token};
+use crate::store::clock;
 
 /// How often one request is tried.
 const TRIES: u32 = 5;
 /// The first pause; each is twice the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// The server was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -94,10 +98,18 @@ impl Remote {
                 .send()
                 .await;
             let wait = match sent {
-                Ok(response) if tries_left > 0 && may_repeat && is_passing(response.status()) => {
-                    retry_after(&response).unwrap_or(pause)
+                Ok(response) => {
+                    let may_repeat = may_repeat && tries_left > 0;
+                    match wait(
+                        response.status(),
+                        response.headers(),
+                        pause,
+                        clock::now_us(),
+                    ) {
+                        Some(wait) if may_repeat => wait,
+                        Some(_) | None => return Ok(Response::from(response).map(Body::new)),
+                    }
                 }
-                Ok(response) => return Ok(Response::from(response).map(Body::new)),
                 Err(error) if tries_left > 0 && (may_repeat || error.is_connect()) => {
                     tracing::debug!(%error, "not reached");
                     pause
@@ -116,21 +128,36 @@ impl Remote {
                     });
                 }
             };
-            tokio::time::sleep(wait.min(LONGEST_PAUSE)).await;
+            tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         unreachable!("the last try returns")
     }
 }
 
-/// Answers that pass by themselves.
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 502 | 503 | 504)
+/// How long to wait before the same is asked again; `None` for what does not pass by itself, or not soon. `now_us` is in
+/// microseconds since 1970.
+fn wait(status: StatusCode, headers: &HeaderMap, pause: Duration, now_us: i64) -> Option<Duration> {
+    if !matches!(status.as_u16(), 429 | 502 | 503 | 504) {
+        return None;
+    }
+    let asked = headers.get(header::RETRY_AFTER);
+    let Some(asked) = asked.and_then(|value| retry_after(value.to_str().ok()?, now_us)) else {
+        return Some(pause);
+    };
+    (asked <= LONGEST_WAIT).then_some(asked)
 }
 
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let value = response.headers().get(header::RETRY_AFTER)?;
-    Some(Duration::from_secs(
-        value.to_str().ok()?.trim().parse().ok()?,
-    ))
+/// Seconds, or a date.
+fn retry_after(text: &str, now_us: i64) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let left = at.as_microsecond().saturating_sub(now_us);
+    Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
 }
+
+#[cfg(test)]
+mod tests;
