@@ -346,7 +346,8 @@ mod tests {
         assert_eq!(shown(&[], file.clone()), "postgres://file:5432/windlass");
         assert_eq!(shown(&[], File::default()), "sqlite:");
         assert!(!format!("{:?}", settled(&Flags::default(), &[], file)).contains("geheim"));
-        let wrong = |_: &str| Some("mysql://geheim".to_owned());
+        let wrong =
+            |name: &str| (name == "WINDLASS_DATABASE_URL").then(|| "mysql://geheim".to_owned());
         let path = "c.yaml".into();
         let refused = resolve(
             &Flags::default(),
