@@ -123,7 +123,7 @@ pub(crate) struct DeskError(#[source] pub(crate) Box<dyn std::error::Error + Sen
 pub(crate) trait Desk: Send + Sync {
     /// Takes the next run that may start, if any. `launchers` names what this host can do (`docker`, `process`).
     fn claim(&self) -> impl Future<Output = Result<Option<Assignment>, DeskError>> + Send;
-    /// Runs that are claimed and not ended: after a restart, all of them are adopted or given back.
+    /// Runs that are claimed, not ended and this worker's to carry on: after a restart, all of them are adopted or given back.
     fn running(&self) -> impl Future<Output = Result<Vec<Adoptable>, DeskError>> + Send;
     /// Records what was started, before the job is written to it. `Ok(false)`: the attempt is stale, stop it.
     fn launched(

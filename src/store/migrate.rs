@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "audit and trust", "0006_audit_and_trust.sql"),
     migration!(7, "servers", "0007_servers.sql"),
     migration!(8, "sign on", "0008_sign_on.sql"),
+    migration!(9, "in line", "0009_in_line.sql"),
 ];
 
 /// The version that this program knows.

@@ -107,6 +107,11 @@ async fn a_run_that_was_started_is_nobody_elses_and_its_end_is_recorded_once() {
             .await
             .is_err()
     );
+    // It stops with all that it carries.
+    let stops = tokio::time::timeout(Duration::from_secs(120), old.keep());
+    stops
+        .await
+        .expect("it knows that it is not the one any more");
     one.desk
         .events(&assignment.key, finished(Outcome::Applied))
         .await

@@ -459,15 +459,15 @@ pub(crate) async fn claimable(
     now_us: i64,
     limit: i64,
 ) -> Result<Vec<Deployment>, StoreError> {
+    // From the environments and not from the line: a step costs what there are environments, not what waits.
     let mut query = query(
-        "WHERE phase = 'queued' AND env_uuid NOT IN \
-         (SELECT held.env_uuid FROM places held WHERE held.lease_run IS NOT NULL \
-         OR held.state_instance NOT IN ('', ",
+        "WHERE phase = 'queued' AND sequence IN (SELECT (SELECT MIN(first.sequence) FROM deployments first \
+         WHERE first.env_uuid = free.env_uuid AND first.phase = 'queued') FROM places free \
+         WHERE free.lease_run IS NULL AND free.state_instance IN ('', ",
     );
-    query.push_bind(instance.to_owned()).push(
-        ")) AND sequence = (SELECT MIN(first.sequence) FROM deployments first \
-         WHERE first.env_uuid = deployments.env_uuid AND first.phase = 'queued') AND (not_before_us <= ",
-    );
+    query
+        .push_bind(instance.to_owned())
+        .push(")) AND (not_before_us <= ");
     // A pause that lies far ahead was set before the clock was turned back; nobody waits for it.
     query
         .push_bind(now_us)

@@ -145,9 +145,11 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
             .await
             .expect("saves");
     }
-    let mut held = places::EnvironmentPlace::new("e2", "acme", "shop", "dev");
-    held.lease_run = Some("some run".into());
-    places::save(&mut writing, &held).await.expect("saves");
+    for env in ["e1", "e2", "e3"] {
+        let mut place = places::EnvironmentPlace::new(env, "acme", "shop", "dev");
+        place.lease_run = (env == "e2").then(|| "some run".to_owned());
+        places::save(&mut writing, &place).await.expect("saves");
+    }
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
     let ids: Vec<String> = rows::claimable(&mut reading, "here", 10, 10)
@@ -157,6 +159,77 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
         .map(|row| row.id)
         .collect();
     assert_eq!(ids, ["a", "d"]);
+}
+
+on_both!(of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found);
+async fn of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
+    let mut writing = store.writing().await.expect("writes");
+    rows::save(&mut writing, &row("one", "elsewhere", 20_000))
+        .await
+        .expect("saves");
+    // Ten thousand in twenty environments, half of them over.
+    let columns = "org_id, project_id, env_id, created_us, created_by, mode, step, status_message, runner_id, \
+        log_level, log_recipients, output_recipients, workloads, nodes, attempt, failures, not_before_us, cancel, gone";
+    let line = format!(
+        "WITH RECURSIVE line (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM line WHERE number < 10000) \
+         INSERT INTO deployments (id, env_uuid, sequence, phase, outcome, completed_us, run, {columns}) \
+         SELECT 'd' || number, 'e' || (number % 20), number, \
+         CASE WHEN number > 5000 THEN 'queued' ELSE 'ended' END, CASE WHEN number > 5000 THEN NULL ELSE 'applied' END, \
+         CASE WHEN number > 5000 THEN NULL ELSE 1 END, 'r' || number, {columns} \
+         FROM line, deployments one WHERE one.id = 'one'"
+    );
+    crate::store::execute(&mut writing, line)
+        .await
+        .expect("stores");
+    for number in 0..20 {
+        let env = format!("e{number}");
+        let mut place = places::EnvironmentPlace::new(&env, "acme", "shop", "dev");
+        place.lease_run = (number == 3).then(|| "some run".to_owned());
+        place.state = (number < 3).then(|| places::StatePlace {
+            kind: "local".into(),
+            settings: serde_json::Map::new(),
+            instance: if number == 1 { "there" } else { "here" }.into(),
+        });
+        places::save(&mut writing, &place).await.expect("saves");
+    }
+    writing.commit().await.expect("commits");
+    let mut reading = store.reading().await.expect("reads");
+    let first: Vec<String> = rows::claimable(&mut reading, "here", 10, 4)
+        .await
+        .expect("lists")
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(first, ["d5002", "d5004", "d5005", "d5006"]);
+}
+
+on_both!(the_end_of_the_feed_tells_whom_news_concern);
+async fn the_end_of_the_feed_tells_whom_news_concern(on: On) {
+    let home = Home::new(on).await;
+    let (store, other) = (home.open().await, home.open().await);
+    let told = async |by: &Store, deployment: &str| {
+        let mut watch = store.watch();
+        let mut writing = by.writing().await.expect("writes");
+        feed::append(&mut writing, deployment, &What::Queued(1))
+            .await
+            .expect("appends");
+        writing.commit().await.expect("commits");
+        watch.changed(Duration::from_secs(60)).await;
+    };
+    told(&store, "old").await;
+    let end = store.feed_end().await.expect("reads");
+    told(&store, "one").await;
+    told(&other, "two").await;
+    let news =
+        async |deployment: &str, after| store.has_news(deployment, after).await.expect("reads");
+    assert!(news("one", end).await && news("two", end).await);
+    assert!(!news("old", end).await && !news("three", end).await);
+    // What is older than this process knows may be anything.
+    assert!(news("old", end - 1).await);
+    let end = store.feed_end().await.expect("reads");
+    assert!(!news("one", end).await && !news("two", end).await);
 }
 
 on_both!(events_come_in_the_order_of_commits);
