@@ -82,12 +82,16 @@ pub(super) async fn waiting(
         }
         Some(_) | None => String::new(),
     };
+    let gone = format!(
+        "if that host is gone for good, `windlass delete env {} {} --force` forgets the environment without destroying",
+        row.project_id, row.env_id
+    );
     let message = match what {
         WaitingFor::StateElsewhere => format!(
-            "the state of this environment lies with {named}{heard}, and only that server deploys to it: see that it runs"
+            "the state of this environment lies with {named}{heard}, and only that server deploys to it: see that it runs; {gone}"
         ),
         WaitingFor::ServerAway => format!(
-            "it is carried by {named}{heard}: it goes on there, and its end is recorded when that server runs again"
+            "it is carried by {named}{heard}: it goes on there, and its end is recorded when that server runs again; {gone}"
         ),
     };
     Ok(Some(Waiting {

@@ -167,6 +167,9 @@ fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
 /// directory left, or the end of another worker, is found then.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Least time between two looks of a worker that found nothing: every write of every server of a database wakes it.
+const REST: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Works for as long as the server serves: a worker ends when nothing is left, and begins again with the next change.
 async fn carry_on(
     service: deploy::Service,
@@ -174,6 +177,7 @@ async fn carry_on(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
+        let began = std::time::Instant::now();
         let mut watch = service.watch();
         if let Err(error) = deploy::worker::run(service.clone(), host.clone(), stop.clone()).await {
             // A database that is away comes back; requests are refused meanwhile, and runs go on.
@@ -185,6 +189,9 @@ async fn carry_on(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = watch.changed_here(LOOK) => {}
+        }
+        if let Some(rest) = REST.checked_sub(began.elapsed()) {
+            tokio::time::sleep(rest).await;
         }
     }
 }
