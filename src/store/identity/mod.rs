@@ -11,6 +11,8 @@ pub(crate) mod memberships;
 pub(crate) mod service_users;
 pub(crate) mod sessions;
 pub(crate) mod sign_on;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tokens;
 pub(crate) mod trust_rules;
 pub(crate) mod users;

@@ -93,7 +93,8 @@ fn c12_iam_07_who_proves_an_address_becomes_the_user_who_was_made_for_it() {
     sign_in(&team, &issuer, &claims("subject-2", "ann@acme.example"))
         .is(401, "may have changed hands");
     // Claims that are in no token are asked for.
-    invite_user(&team, "Bob", "bob@acme.example");
+    let admin = team.server.client(super::TOKEN);
+    admin.ok(["create", "user", "Bob", "--email", "bob@acme.example"]);
     for (subject, status) in [("subject-9", 401), ("subject-3", 200)] {
         let (browser, redirect_url) = begin(&team);
         let more = claims(subject, "bob@acme.example");
