@@ -12,35 +12,36 @@ use crate::model::access::Role;
 use crate::store::Store;
 use crate::store::identity::tokens::Secret;
 
+/// Where these flags stand in the help.
+const HEADING: &str = "Single sign-on";
 const SECRET: &str = "WINDLASS_OIDC_CLIENT_SECRET";
 
 /// Flags of single sign-on.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Single sign-on")]
 pub(crate) struct SignOnFlags {
     /// Where people sign in: the URL of an OpenID Connect issuer [env: WINDLASS_OIDC_ISSUER]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
     oidc_issuer: Option<String>,
     /// What this server is called there; register PUBLIC_URL/auth/sso/callback as its redirect URI [env: WINDLASS_OIDC_CLIENT_ID]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = HEADING)]
     oidc_client_id: Option<String>,
     /// A file with the secret of that client, if it has one; the secret itself may be in WINDLASS_OIDC_CLIENT_SECRET [env: WINDLASS_OIDC_CLIENT_SECRET_FILE]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     oidc_client_secret_file: Option<PathBuf>,
     /// What the button says: "Sign in with NAME" [env: WINDLASS_OIDC_NAME] [default: the host of the issuer]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     oidc_name: Option<String>,
     /// Take addresses for verified of which the issuer does not say so; only where it gives them to people itself [env: WINDLASS_OIDC_TRUST_EMAILS] [default: false]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", help_heading = HEADING)]
     oidc_trust_emails: Option<bool>,
     /// The organisation that people join whom nobody made or invited; without it they stay out [env: WINDLASS_OIDC_NEWCOMER_ORG]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = HEADING)]
     oidc_newcomer_org: Option<String>,
     /// What they may do there: Admin, Deployer or Viewer [env: WINDLASS_OIDC_NEWCOMER_ROLE] [default: Viewer]
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", help_heading = HEADING)]
     oidc_newcomer_role: Option<String>,
     /// Domains of their addresses, `acme.example,acme.test`; * is everybody whom the issuer knows [env: WINDLASS_OIDC_NEWCOMER_DOMAINS]
-    #[arg(long, value_name = "DOMAINS")]
+    #[arg(long, value_name = "DOMAINS", help_heading = HEADING)]
     oidc_newcomer_domains: Option<String>,
 }
 
