@@ -240,7 +240,7 @@ impl<'a> Hunt<'a> {
         };
         files
             .into_iter()
-            .filter(|path| !path.starts_with(allowed) && is_ours(path))
+            .filter(|path| !path.starts_with(allowed) && is_file(path) && is_ours(path))
             .filter(|path| search.is_in(&fs::read(path).unwrap_or_default()))
             .map(|path| path.display().to_string())
             .collect()
@@ -316,12 +316,17 @@ fn in_container(search: &Search, container: &str) -> Vec<String> {
         );
         for path in walk(Path::new(source)) {
             let is_program = fs::metadata(&path).is_ok_and(|about| about.len() >= PROGRAM_BYTES);
-            if !is_program && search.is_in(&fs::read(&path).unwrap_or_default()) {
+            if is_file(&path) && !is_program && search.is_in(&fs::read(&path).unwrap_or_default()) {
                 found.push(path.display().to_string());
             }
         }
     }
     found
+}
+
+/// Links are left out: what they lead to is searched where it lies, or is the memory of another process.
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
 }
 
 /// Whether the state directory holds the secret, as it must.
