@@ -111,7 +111,30 @@ fn hex_digest(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is looked for, and where it may be.
+/// A secret that is looked for.
+struct Wanted {
+    what: &'static str,
+    search: Search,
+    /// Where it may be.
+    allowed: Option<PathBuf>,
+    /// Of the files of this machine, only those below this are looked at, and neither database nor processes.
+    only: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn in_place(&self, place: impl std::fmt::Display) -> String {
+        format!("{} is in {place}", self.what)
+    }
+
+    fn is_in_file(&self, path: &Path, content: &[u8]) -> bool {
+        let below = |folder: &PathBuf| path.starts_with(folder);
+        !self.allowed.as_ref().is_some_and(below)
+            && self.only.as_ref().is_none_or(below)
+            && self.search.is_in(content)
+    }
+}
+
+/// A search of one place.
 struct Hunt<'a> {
     place: &'a Place,
     since: SystemTime,
@@ -144,26 +167,68 @@ impl<'a> Hunt<'a> {
         let mut client = self.place.start(self.place.deploy("dev", "secret.yaml"));
         self.place.wait_at_gate("gate", &mut client);
         let id = self.place.newest("dev");
-        let search = Search::new(&secret(self.place));
+        let [first, ..] = &self.wanted()[..] else {
+            unreachable!("something is looked for")
+        };
         wait_until("the secret is printed and stored", || {
             let log = self.place.run(["logs", &id]);
             // Without sealing there is nothing to open; then it lies there in clear.
-            log.stdout.contains(&secret(self.place)) || !self.in_rows(&search).is_empty()
+            log.stdout.contains(&secret(self.place))
+                || !self.in_rows(std::slice::from_ref(first)).is_empty()
         });
         client
     }
 
-    /// Every place that holds a secret now and should not.
+    /// Every place that holds a secret now and should not. Everything is read once, whatever is looked for in it: a module
+    /// does not stand at its gate for ever.
     fn found(&self) -> Vec<String> {
-        let state = self.place.data().join("state");
-        let keys = self.place.data().join("keys");
-        let mut found = self.holders("the secret", &secret(self.place), &state);
-        found.extend(self.holders(
-            "the configuration",
-            &configured(self.place),
-            Path::new("/nowhere"),
-        ));
-        found.extend(self.of_the_manifest());
+        let all = self.wanted();
+        let mut found = self.in_files(&all);
+        found.extend(self.in_rows(&all));
+        let everywhere = || all.iter().filter(|wanted| wanted.only.is_none());
+        for (pid, line) in processes() {
+            let line = line.join(" ");
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            for wanted in everywhere() {
+                if wanted.search.is_in(line.as_bytes()) {
+                    found.push(wanted.in_place(format!("the command line of process {pid}")));
+                }
+                if wanted.search.is_in(&environment) {
+                    found.push(wanted.in_place(format!("the environment of process {pid}")));
+                }
+            }
+        }
+        if self.place.launcher() == Launcher::Docker {
+            for container in self.place.containers() {
+                found.extend(in_container(&all, &container));
+            }
+        }
+        found
+    }
+
+    /// What is looked for.
+    fn wanted(&self) -> Vec<Wanted> {
+        let data = self.place.data();
+        let (state, keys, spool) = (data.join("state"), data.join("keys"), data.join("spool"));
+        let wanted =
+            |what, secret: &str, allowed: Option<&PathBuf>, only: Option<&PathBuf>| Wanted {
+                what,
+                search: Search::new(secret),
+                allowed: allowed.cloned(),
+                only: only.cloned(),
+            };
+        let mut all = vec![
+            wanted("the secret", &secret(self.place), Some(&state), None),
+            wanted("the configuration", &configured(self.place), None, None),
+            // What the manifest says goes into the root module, beside the configuration of providers: of neither may
+            // a run leave a file.
+            wanted(
+                "what the manifest says",
+                &salt(self.place),
+                None,
+                Some(&spool),
+            ),
+        ];
         for key in walk(&keys) {
             let text = fs::read_to_string(&key).unwrap_or_default();
             let begins = "AGE-SECRET-KEY-1";
@@ -172,55 +237,13 @@ impl<'a> Hunt<'a> {
                 .chars()
                 .take_while(char::is_ascii_alphanumeric)
                 .collect();
-            found.extend(self.holders("a private key", &key, &keys));
+            all.push(wanted("a private key", &key, Some(&keys), None));
         }
-        found
-    }
-
-    /// What the manifest says goes into the root module, beside the configuration of providers: of neither may a run
-    /// leave a file.
-    fn of_the_manifest(&self) -> Vec<String> {
-        let search = Search::new(&salt(self.place));
-        let spool = self.place.data().join("spool");
-        let mut found = self.in_files(&search, Path::new("/nowhere"));
-        found.retain(|path| Path::new(path).starts_with(&spool));
-        if self.place.launcher() == Launcher::Docker {
-            for container in self.place.containers() {
-                found.extend(in_container(&search, &container));
-            }
-        }
-        found
-            .iter()
-            .map(|place| format!("what the manifest says is in {place}"))
-            .collect()
-    }
-
-    fn holders(&self, what: &str, secret: &str, allowed: &Path) -> Vec<String> {
-        let search = Search::new(secret);
-        let mut found = self.in_files(&search, allowed);
-        found.extend(self.in_rows(&search));
-        for (pid, line) in processes() {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            if search.is_in(line.join(" ").as_bytes()) {
-                found.push(format!("the command line of process {pid}"));
-            }
-            if search.is_in(&environment) {
-                found.push(format!("the environment of process {pid}"));
-            }
-        }
-        if self.place.launcher() == Launcher::Docker {
-            for container in self.place.containers() {
-                found.extend(in_container(&search, &container));
-            }
-        }
-        found
-            .iter()
-            .map(|place| format!("{what} is in {place}"))
-            .collect()
+        all
     }
 
     /// The data directory with database, write-ahead log and spool; and what is new in the machine's temporary directory.
-    fn in_files(&self, search: &Search, allowed: &Path) -> Vec<String> {
+    fn in_files(&self, all: &[Wanted]) -> Vec<String> {
         let mut files = walk(&self.place.data());
         let temporary = fs::read_dir("/tmp").expect("it is there").flatten();
         for entry in temporary {
@@ -238,16 +261,19 @@ impl<'a> Hunt<'a> {
                     .and_then(|about| about.modified())
                     .is_ok_and(|at| at >= self.since)
         };
-        files
-            .into_iter()
-            .filter(|path| !path.starts_with(allowed) && is_file(path) && is_ours(path))
-            .filter(|path| search.is_in(&fs::read(path).unwrap_or_default()))
-            .map(|path| path.display().to_string())
-            .collect()
+        let mut found = Vec::new();
+        for path in files.iter().filter(|path| is_file(path) && is_ours(path)) {
+            let content = fs::read(path).unwrap_or_default();
+            let holds = all
+                .iter()
+                .filter(|wanted| wanted.is_in_file(path, &content));
+            found.extend(holds.map(|wanted| wanted.in_place(path.display())));
+        }
+        found
     }
 
     /// Every value of the database: in its file, long ones lie in pieces.
-    fn in_rows(&self, search: &Search) -> Vec<String> {
+    fn in_rows(&self, all: &[Wanted]) -> Vec<String> {
         self.place.in_database(async |database| {
             use sqlx::Row as _;
             let columns = sqlx::query(
@@ -260,9 +286,11 @@ impl<'a> Hunt<'a> {
                 let query = format!("SELECT CAST(\"{column}\" AS BLOB) FROM \"{table}\"");
                 let values = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut *database).await;
                 for value in values.expect("values") {
-                    let value: Option<Vec<u8>> = value.get(0);
-                    if search.is_in(&value.unwrap_or_default()) {
-                        found.push(format!("{table}.{column}"));
+                    let value = value.get::<Option<Vec<u8>>, _>(0).unwrap_or_default();
+                    for wanted in all.iter().filter(|wanted| wanted.only.is_none()) {
+                        if wanted.search.is_in(&value) {
+                            found.push(wanted.in_place(format!("{table}.{column}")));
+                        }
                     }
                 }
             }
@@ -272,12 +300,15 @@ impl<'a> Hunt<'a> {
 }
 
 /// What the daemon knows of a container, its files, and its volumes.
-fn in_container(search: &Search, container: &str) -> Vec<String> {
+fn in_container(all: &[Wanted], container: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let mut look = |content: &[u8], place: &dyn std::fmt::Display| {
+        let holds = all.iter().filter(|wanted| wanted.search.is_in(content));
+        found.extend(holds.map(|wanted| wanted.in_place(place)));
+    };
     for what in ["logs", "inspect", "diff", "top"] {
-        if search.is_in(docker(&[what, container]).as_bytes()) {
-            found.push(format!("docker {what} {container}"));
-        }
+        let said = docker(&[what, container]);
+        look(said.as_bytes(), &format!("docker {what} {container}"));
     }
     let mut export = Command::new("docker")
         .args(["export", container])
@@ -290,15 +321,10 @@ fn in_container(search: &Search, container: &str) -> Vec<String> {
     for entry in archive.entries().into_iter().flatten() {
         let Ok(mut entry) = entry else { break };
         let mut bytes = Vec::new();
-        if entry.size() < PROGRAM_BYTES
-            && entry.read_to_end(&mut bytes).is_ok()
-            && search.is_in(&bytes)
-        {
+        if entry.size() < PROGRAM_BYTES && entry.read_to_end(&mut bytes).is_ok() {
             let path = entry.path().map(|path| path.display().to_string());
-            found.push(format!(
-                "{} of container {container}",
-                path.unwrap_or_default()
-            ));
+            let path = path.unwrap_or_default();
+            look(&bytes, &format!("{path} of container {container}"));
         }
     }
     drop(archive);
@@ -316,8 +342,8 @@ fn in_container(search: &Search, container: &str) -> Vec<String> {
         );
         for path in walk(Path::new(source)) {
             let is_program = fs::metadata(&path).is_ok_and(|about| about.len() >= PROGRAM_BYTES);
-            if is_file(&path) && !is_program && search.is_in(&fs::read(&path).unwrap_or_default()) {
-                found.push(path.display().to_string());
+            if is_file(&path) && !is_program {
+                look(&fs::read(&path).unwrap_or_default(), &path.display());
             }
         }
     }
