@@ -11,6 +11,7 @@ pub(crate) mod document;
 mod e20;
 pub(crate) mod http;
 mod inputs;
+mod parts;
 mod paths;
 mod runner_types;
 mod security;
