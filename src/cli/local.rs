@@ -111,6 +111,7 @@ pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings 
         docker_host: settings.file.docker_host.clone(),
         binary: None,
         mount_allow: settings.file.mount_allow.clone(),
+        environment_allow: settings.file.environment_allow.clone(),
         engines: settings.file.engines.clone(),
         parallel: settings
             .file

@@ -3,12 +3,14 @@
 //! Values are secret: they appear in no error, only names and paths do. They go into the job and nowhere else.
 //!
 //! Whoever administers an organisation names variables and files of a host that others share. What is Windlass' own there
-//! (its tokens, the key ring, states of other environments) is refused: a run must not be a way to read it.
+//! (its tokens, the key ring, states of other environments) is refused: a run must not be a way to read it. The rest is
+//! only for those that [`HostSettings::environment_allow`] names, where it names any: other variables and files of a
+//! server are just as secret, its database password among them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::LaunchError;
+use super::{HostSettings, LaunchError};
 use crate::model::phase::FailureClass;
 use crate::wire::runners::EnvironmentValue;
 
@@ -32,9 +34,69 @@ const OF_WINDLASS: &str = "WINDLASS_";
 /// Resolves every value, or says everything that is wrong at once.
 pub(crate) fn resolve(
     wanted: &BTreeMap<String, EnvironmentValue>,
-    data_dir: &Path,
+    host: &HostSettings,
 ) -> Result<BTreeMap<String, String>, LaunchError> {
-    resolve_with(wanted, &own_paths(data_dir), |name| std::env::var(name))
+    let rules = Rules {
+        own: own_paths(&host.data_dir),
+        allow: host.environment_allow.as_deref(),
+    };
+    resolve_with(wanted, &rules, |name| std::env::var(name))
+}
+
+/// What may be read on this host.
+#[derive(Default)]
+struct Rules<'a> {
+    /// Never, nor what lies below.
+    own: Vec<PathBuf>,
+    /// Nothing but these, where there is a list.
+    allow: Option<&'a [String]>,
+}
+
+impl Rules<'_> {
+    fn variable(&self, name: &str) -> Result<(), String> {
+        if name.starts_with(OF_WINDLASS) {
+            return Err("is the server's own".to_owned());
+        }
+        let is_allowed = |allow: &[String]| allow.iter().any(|allowed| allowed == name);
+        not_allowed(self.allow.is_none_or(is_allowed), name)
+    }
+
+    /// The file that is read: links are followed before anything is decided.
+    fn file(&self, path: &str) -> Result<PathBuf, String> {
+        let real = real(Path::new(path));
+        if self.own.iter().any(|own| real.starts_with(own)) {
+            return Err("is the server's own".to_owned());
+        }
+        let is_allowed = |allow: &[String]| {
+            let mut paths = allow
+                .iter()
+                .map(Path::new)
+                .filter(|path| path.is_absolute());
+            paths.any(|allowed| real.starts_with(self::real(allowed)))
+        };
+        not_allowed(self.allow.is_none_or(is_allowed), path)?;
+        Ok(real)
+    }
+}
+
+/// Where a path leads; what is not there leads nowhere, and no `..` in it leads out of what is allowed.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let mut parts = path.components();
+        match parts.any(|part| part == Component::ParentDir) {
+            true => PathBuf::new(),
+            false => path.to_owned(),
+        }
+    })
+}
+
+fn not_allowed(is_allowed: bool, what: &str) -> Result<(), String> {
+    match is_allowed {
+        true => Ok(()),
+        false => Err(format!(
+            "may not be read on this host; whoever runs it allows that in its settings: `environment_allow: [{what}]`"
+        )),
+    }
 }
 
 /// The data directory, and every path that a variable of ours names.
@@ -54,7 +116,7 @@ fn own_paths(data_dir: &Path) -> Vec<PathBuf> {
 
 fn resolve_with(
     wanted: &BTreeMap<String, EnvironmentValue>,
-    own: &[PathBuf],
+    rules: &Rules<'_>,
     env: impl Fn(&str) -> Result<String, std::env::VarError>,
 ) -> Result<BTreeMap<String, String>, LaunchError> {
     let mut found = BTreeMap::new();
@@ -72,18 +134,19 @@ fn resolve_with(
         }
         let text = match value {
             EnvironmentValue::Literal(text) => Ok(text.clone()),
-            EnvironmentValue::FromEnv(source) if source.starts_with(OF_WINDLASS) => Err(format!(
-                "`{name}` comes from the variable `{source}`, which is the server's own"
-            )),
-            EnvironmentValue::FromEnv(source) => env(source).map_err(|error| match error {
-                std::env::VarError::NotPresent => {
-                    format!("`{name}` comes from the variable `{source}`, which is not set where the worker runs")
-                }
-                std::env::VarError::NotUnicode(_) => {
-                    format!("`{name}` comes from the variable `{source}`, whose value is not UTF-8")
-                }
-            }),
-            EnvironmentValue::FromFile(path) => read(name, path, own),
+            EnvironmentValue::FromEnv(source) => rules
+                .variable(source)
+                .and_then(|()| {
+                    env(source).map_err(|error| {
+                        match error {
+                            std::env::VarError::NotPresent => "is not set where the worker runs",
+                            std::env::VarError::NotUnicode(_) => "has a value that is not UTF-8",
+                        }
+                        .to_owned()
+                    })
+                })
+                .map_err(|why| format!("`{name}` comes from the variable `{source}`, which {why}")),
+            EnvironmentValue::FromFile(path) => read(name, path, rules),
         };
         match text {
             Ok(text) if text.contains('\0') => {
@@ -109,14 +172,10 @@ fn resolve_with(
     }
 }
 
-fn read(name: &str, path: &str, own: &[PathBuf]) -> Result<String, String> {
+fn read(name: &str, path: &str, rules: &Rules<'_>) -> Result<String, String> {
     let problem = |what: &str| format!("`{name}` comes from the file `{path}`, which {what}");
-    // Links are followed first.
-    let real = Path::new(path).canonicalize().ok();
-    if real.is_some_and(|real| own.iter().any(|own| real.starts_with(own))) {
-        return Err(problem("is the server's own"));
-    }
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+    let path = rules.file(path).map_err(|what| problem(&what))?;
+    let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => problem("does not exist on this host"),
         std::io::ErrorKind::PermissionDenied => problem("may not be read by this user"),
         _ => problem(&format!("cannot be read ({error})")),
@@ -130,7 +189,7 @@ fn read(name: &str, path: &str, own: &[PathBuf]) -> Result<String, String> {
             metadata.len()
         )));
     }
-    let mut text = std::fs::read(path)
+    let mut text = std::fs::read(&path)
         .map_err(|error| problem(&format!("cannot be read ({error})")))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| problem("is not UTF-8")))?;
     if text.ends_with('\n') {
@@ -171,7 +230,7 @@ mod tests {
                 ("B", EnvironmentValue::FromEnv("HAVE".into())),
                 ("C", EnvironmentValue::FromFile(file.display().to_string())),
             ]),
-            &[],
+            &Rules::default(),
             env,
         )
         .expect("all there");
@@ -190,7 +249,7 @@ mod tests {
                 ("C", EnvironmentValue::Literal("sec\0ret".into())),
                 ("TF_CLI_ARGS_apply", EnvironmentValue::Literal("-x".into())),
             ]),
-            &[],
+            &Rules::default(),
             env,
         )
         .expect_err("nothing there");
@@ -216,13 +275,16 @@ mod tests {
         let elsewhere = tempfile::tempdir().expect("a directory");
         let link = elsewhere.path().join("link");
         std::os::unix::fs::symlink(&ring, &link).expect("a link");
-        let own = [own.path().canonicalize().expect("there")];
+        let rules = Rules {
+            own: vec![own.path().canonicalize().expect("there")],
+            allow: None,
+        };
         for value in [
             EnvironmentValue::FromEnv("WINDLASS_TOKEN".into()),
             EnvironmentValue::FromFile(ring.display().to_string()),
             EnvironmentValue::FromFile(link.display().to_string()),
         ] {
-            let error = resolve_with(&wanted(&[("A", value)]), &own, env).expect_err("refused");
+            let error = resolve_with(&wanted(&[("A", value)]), &rules, env).expect_err("refused");
             assert!(
                 error.message.contains("the server's own"),
                 "{}",
@@ -230,5 +292,56 @@ mod tests {
             );
             assert!(!error.message.contains("planted"), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn where_there_is_a_list_nothing_else_is_read_and_no_link_leads_out_of_it() {
+        let inside = tempfile::tempdir().expect("a directory");
+        let outside = tempfile::tempdir().expect("a directory");
+        let path =
+            |dir: &tempfile::TempDir, name: &str| dir.path().join(name).display().to_string();
+        for dir in [&inside, &outside] {
+            std::fs::write(dir.path().join("file"), "planted").expect("written");
+        }
+        std::os::unix::fs::symlink(outside.path().join("file"), inside.path().join("link"))
+            .expect("a link");
+        let allow = [
+            "HAVE".to_owned(),
+            inside.path().display().to_string(),
+            "relative".to_owned(),
+        ];
+        let rules = Rules {
+            own: Vec::new(),
+            allow: Some(&allow),
+        };
+        let read = |value| resolve_with(&wanted(&[("A", value)]), &rules, env);
+        let file = EnvironmentValue::FromFile;
+        assert!(read(EnvironmentValue::FromEnv("HAVE".into())).is_ok());
+        assert!(read(EnvironmentValue::Literal("any".into())).is_ok());
+        assert!(read(file(path(&inside, "file"))).is_ok());
+        for value in [
+            EnvironmentValue::FromEnv("LACKING".into()),
+            EnvironmentValue::FromEnv("relative/x".into()),
+            file(path(&outside, "file")),
+            file(path(&outside, "none")),
+            file(path(&inside, "link")),
+            file(path(&inside, "none/../../x")),
+            file(format!("{}x", inside.path().display())),
+            file("relative/x".into()),
+        ] {
+            let said = format!("{value:?}");
+            let error = read(value).expect_err(&said);
+            assert!(
+                error.message.contains("environment_allow: ["),
+                "{said}: {}",
+                error.message
+            );
+        }
+        let error = read(file(path(&inside, "none"))).expect_err("not there");
+        assert!(
+            error.message.contains("does not exist"),
+            "{}",
+            error.message
+        );
     }
 }

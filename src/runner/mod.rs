@@ -271,6 +271,9 @@ pub(crate) struct HostSettings {
     pub(crate) binary: Option<std::path::PathBuf>,
     /// Host paths that runners may mount read-only.
     pub(crate) mount_allow: Vec<std::path::PathBuf>,
+    /// Variables by name, and files and directories by absolute path, that a runner's `environment` may read here; `None`
+    /// is all but what is Windlass' own.
+    pub(crate) environment_allow: Option<Vec<String>>,
     /// Where engines are looked for beside `PATH`.
     pub(crate) engines: BTreeMap<String, std::path::PathBuf>,
     /// Runs at once.

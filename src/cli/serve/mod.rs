@@ -79,12 +79,11 @@ impl Serve {
             ..local::service_settings(client)
         };
         let service = deploy::Service::new(store.clone(), service_settings);
+        let mut host = local::host_settings(client, &store);
+        // Whoever administers one organisation here must not read what others' runners, or the database, use.
+        host.environment_allow.get_or_insert_default();
         let stop = stopped_by_signals()?;
-        let worker = tokio::spawn(carry_on(
-            service.clone(),
-            local::host_settings(client, &store),
-            stop.clone(),
-        ));
+        let worker = tokio::spawn(carry_on(service.clone(), host, stop.clone()));
         let router = api::router(api::App {
             store,
             service,

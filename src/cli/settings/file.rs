@@ -52,6 +52,10 @@ pub(crate) struct File {
     /// Host paths that runners may mount read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mount_allow: Vec<PathBuf>,
+    /// Variables by name, and files and directories by absolute path, that a runner's `environment` may read on this host.
+    /// Where nothing is said: on a server none, in local mode whatever its user may read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) environment_allow: Option<Vec<String>>,
     /// `opentofu` and `terraform` to the binary, for the process launcher and the image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) engines: BTreeMap<String, PathBuf>,

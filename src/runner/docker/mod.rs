@@ -333,7 +333,7 @@ impl Launcher for DockerLauncher {
             return Ok(());
         };
         let mut job = assignment.job.clone();
-        job.environment = environment::resolve(&wanted.environment, &self.host.data_dir)?;
+        job.environment = environment::resolve(&wanted.environment, &self.host)?;
         job.engine_digest = image;
         let HostSettings {
             data_dir, mirror, ..

@@ -252,6 +252,7 @@ mod tests {
             docker_host: None,
             binary: None,
             mount_allow: Vec::new(),
+            environment_allow: None,
             engines: BTreeMap::new(),
             parallel: 1,
         }

@@ -16,11 +16,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::{mpsc::Sender, watch};
 use zeroize::Zeroizing;
 
 use self::tail::Tail;
@@ -45,6 +45,9 @@ const IDLE: Duration = Duration::from_millis(20);
 /// An engine without its supervisor gets so long to end by itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(60);
 
+/// The exit code of a process, once it is known.
+type Ending = watch::Receiver<Option<i64>>;
+
 /// The launcher `process`.
 pub(crate) struct ProcessLauncher {
     settings: HostSettings,
@@ -52,8 +55,8 @@ pub(crate) struct ProcessLauncher {
     program: PathBuf,
     /// Pipes to supervisors that have no job yet.
     inputs: Mutex<BTreeMap<RunKey, ChildStdin>>,
-    /// How our own children ended.
-    ended: Arc<Mutex<BTreeMap<i32, i64>>>,
+    /// How our own children end, once somebody has waited for them: they are seen to be dead a moment before that.
+    endings: Mutex<BTreeMap<(i32, u64), Ending>>,
 }
 
 fn error(class: FailureClass, message: impl Into<String>) -> LaunchError {
@@ -89,7 +92,7 @@ impl ProcessLauncher {
             settings,
             program,
             inputs: Mutex::default(),
-            ended: Arc::default(),
+            endings: Mutex::default(),
         }
     }
 
@@ -120,7 +123,7 @@ impl ProcessLauncher {
                 "the runner type `process` keeps the state on this host; this environment's state is elsewhere. Use a runner of type `docker`, or a runner whose state storage is `local`",
             ));
         }
-        environment::resolve(&wanted.environment, &self.settings.data_dir)?;
+        environment::resolve(&wanted.environment, &self.settings)?;
         let engine = self.engine(wanted, &assignment.job)?;
         let state = state::directory(&self.settings.data_dir, &assignment.env_uuid)
             .map_err(|why| failed("find the state directory", &why))?;
@@ -162,16 +165,17 @@ impl ProcessLauncher {
         // Not reaped yet, so it is still there to be asked.
         let started = inside::stat(pid).map_or(0, |(_, _, started)| started);
         let input = child.stdin.take();
-        let ended = Arc::clone(&self.ended);
+        let (tell, ending) = watch::channel(None);
+        self.endings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((pid, started), ending);
         std::thread::spawn(move || {
             if let Ok(status) = child.wait() {
                 let code = status
                     .code()
                     .or_else(|| status.signal().map(|signal| 128 + signal));
-                ended
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(pid, i64::from(code.unwrap_or(-1)));
+                tell.send_replace(Some(i64::from(code.unwrap_or(-1))));
             }
         });
         if let Some(input) = input {
@@ -193,12 +197,16 @@ impl ProcessLauncher {
         serde_json::from_slice(&text).ok()
     }
 
-    fn code_of(&self, pid: i32) -> Option<i64> {
-        self.ended
+    /// How a child of ours ended that is dead; `None` of one that another process started.
+    async fn code_of(&self, pid: i32, started: u64) -> Option<i64> {
+        let mut ending = self
+            .endings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&pid)
-            .copied()
+            .get(&(pid, started))?
+            .clone();
+        let code = ending.wait_for(Option::is_some).await.ok()?;
+        *code
     }
 }
 
@@ -260,7 +268,7 @@ impl Launcher for ProcessLauncher {
             ));
         };
         let mut job = assignment.job.clone();
-        job.environment = environment::resolve(&wanted.environment, &self.settings.data_dir)?;
+        job.environment = environment::resolve(&wanted.environment, &self.settings)?;
         let found = self.engine(wanted, &job).ok();
         job.engine = wanted.engine.clone().or(job.engine);
         let program = found.map(|found| found.path);
@@ -309,7 +317,7 @@ impl Launcher for ProcessLauncher {
             tokio::time::sleep(if idle { IDLE } else { BUSY }).await;
         }
         session::empty(pid, started, ORPHAN_GRACE).await;
-        let code = self.code_of(pid);
+        let code = self.code_of(pid, started).await;
         Ok(Exit {
             code,
             out_of_memory: false,
@@ -345,10 +353,10 @@ impl Launcher for ProcessLauncher {
         if let Some(handle) = handle.cloned().or_else(|| self.known(key)) {
             let (pid, started) = process(&handle)?;
             session::end(pid, started).await;
-            self.ended
+            self.endings
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .remove(&pid);
+                .remove(&(pid, started));
         }
         let spool = self.spool(key);
         tokio::task::spawn_blocking(move || remove_dir(&spool))

@@ -23,6 +23,7 @@ fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
             docker_host: None,
             binary: None,
             mount_allow: Vec::new(),
+            environment_allow: None,
             engines: BTreeMap::from([("opentofu".to_owned(), PathBuf::from("/bin/sh"))]),
             parallel: 1,
         },

@@ -332,7 +332,14 @@ fn the_engine_gets_what_its_runner_names_on_the_host_and_nothing_of_the_servers_
     );
     let to = place.work().join("seen");
     let secret = place.write("secret", "planted-in-a-file\n");
-    place.with_variable("HOST_SECRET", "planted-in-a-variable");
+    for name in ["HOST_SECRET", "PGPASSWORD"] {
+        place.with_variable(name, "planted-in-a-variable");
+    }
+    place.settings(&format!(
+        "engines:\n  opentofu: {}\nenvironment_allow: [HOST_SECRET, NOT_THERE, WINDLASS_BOOTSTRAP_TOKEN, {}, /nowhere]\n",
+        place.data().with_file_name("bin").join("tofu").display(),
+        place.work().display()
+    ));
     let shop = Shop::at(place, Some("process"), &[]);
     let runner = |id: &str, environment: Value| {
         shop.make("/runners", json!({"id": id, "runner_configuration": {"type": "process", "environment": environment}}));
@@ -368,6 +375,16 @@ fn the_engine_gets_what_its_runner_names_on_the_host_and_nothing_of_the_servers_
             "token",
             json!({"from_env": "WINDLASS_BOOTSTRAP_TOKEN"}),
             "the server's own",
+        ),
+        (
+            "others",
+            json!({"from_env": "PGPASSWORD"}),
+            "environment_allow: [PGPASSWORD]",
+        ),
+        (
+            "hosts",
+            json!({"from_file": "/etc/hosts"}),
+            "environment_allow: [/etc/hosts]",
         ),
         ("ring", json!({"from_file": keyring}), "the server's own"),
         ("link", json!({"from_file": link}), "the server's own"),
