@@ -16,6 +16,16 @@ pub(crate) struct Granted {
     pub(crate) role: Role,
 }
 
+impl Granted {
+    /// As stored. A role or scope that this program does not know allows nothing, and is not listed.
+    pub(super) fn stored(role: &str, scope: &str) -> Option<Self> {
+        Some(Self {
+            scope: Scope::parse(scope).ok()?,
+            role: Role::parse(role)?,
+        })
+    }
+}
+
 /// Grants a role; granting it again changes nothing.
 pub(crate) async fn insert(
     connection: &mut Connection,
@@ -117,8 +127,8 @@ pub(crate) async fn of_users(
     query.push_values(users.iter().cloned()).push(")");
     let rows: Vec<(String, String, String)> = query.build().fetch_all(connection).await?;
     for (user, role, scope) in rows {
-        if let (Some(role), Ok(scope)) = (Role::parse(&role), Scope::parse(&scope)) {
-            found.entry(user).or_default().push(Granted { scope, role });
+        if let Some(granted) = Granted::stored(&role, &scope) {
+            found.entry(user).or_default().push(granted);
         }
     }
     for granted in found.values_mut() {

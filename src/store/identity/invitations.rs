@@ -8,7 +8,6 @@ use super::grants::{self, Granted};
 use super::tokens::{self, Secret};
 use super::users::{self, NewUser};
 use super::{Kind, memberships};
-use crate::model::access::{Role, Scope};
 use crate::store::objects::{Listed, ObjectError, Paging, organization_known};
 use crate::store::sql::{self, Builder, Connection, Row};
 use crate::store::{Store, StoreError, clock};
@@ -84,16 +83,13 @@ async fn read(
     let more = rows.len() > paging.limit;
     let mut items = Vec::with_capacity(rows.len());
     for row in rows.iter().take(paging.limit) {
-        let (Some(role), Ok(scope)) = (
-            Role::parse(row.text("role")?),
-            Scope::parse(row.text("scope")?),
-        ) else {
+        let Some(granted) = Granted::stored(row.text("role")?, row.text("scope")?) else {
             continue;
         };
         items.push(Invitation {
             id: row.get("id")?,
             email: row.get("email")?,
-            granted: Granted { scope, role },
+            granted,
             created_us: row.get("created_us")?,
             created_by: row.get("created_by")?,
             creator: row.get("creator")?,
@@ -160,13 +156,9 @@ pub(super) async fn take_up_all(
     .await?;
     for row in rows {
         forget(connection, row.text("id")?).await?;
-        let (Some(role), Ok(scope)) = (
-            Role::parse(row.text("role")?),
-            Scope::parse(row.text("scope")?),
-        ) else {
+        let Some(granted) = Granted::stored(row.text("role")?, row.text("scope")?) else {
             continue;
         };
-        let granted = Granted { scope, role };
         let offer = (row.text("org_id")?, &granted, row.text("created_by")?);
         join(connection, user, offer, "").await?;
     }
@@ -190,10 +182,7 @@ pub(super) async fn become_of(
     let Some(row) = row else {
         return Ok(None);
     };
-    let (Some(role), Ok(scope)) = (
-        Role::parse(row.text("role")?),
-        Scope::parse(row.text("scope")?),
-    ) else {
+    let Some(granted) = Granted::stored(row.text("role")?, row.text("scope")?) else {
         return Ok(None);
     };
     let email = row.text("email")?;
@@ -210,7 +199,6 @@ pub(super) async fn become_of(
     };
     let user = users::insert(connection, None, &person).await?;
     forget(connection, row.text("id")?).await?;
-    let granted = Granted { scope, role };
     join(
         connection,
         &user,

@@ -66,11 +66,8 @@ async fn read(
     let more = rows.len() > paging.limit;
     let mut items = Vec::with_capacity(rows.len());
     for row in rows.iter().take(paging.limit) {
-        // A role or scope that this program does not know allows nothing, and is not listed.
-        let (Some(role), Ok(scope)) = (
-            Role::parse(row.text("role")?),
-            Scope::parse(row.text("scope")?),
-        ) else {
+        let stored = Granted::stored(row.text("role")?, row.text("scope")?);
+        let Some(Granted { role, scope }) = stored else {
             continue;
         };
         items.push(Membership {

@@ -19,8 +19,9 @@ pub(crate) mod users;
 
 use std::collections::BTreeMap;
 
+use self::grants::Granted;
 use self::tokens::Secret;
-use crate::model::access::{Access, Grant, Role, Scope};
+use crate::model::access::{Access, Grant};
 use crate::store::sql::{self, Connection, Row};
 use crate::store::{Store, StoreError, clock};
 
@@ -131,13 +132,12 @@ pub(crate) async fn access_of(
             .await?;
     let mut found: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
     for (org, role, scope) in rows {
-        // A role or scope that this program does not know allows nothing.
-        let (Some(role), Ok(scope)) = (Role::parse(&role), Scope::parse(&scope)) else {
+        let Some(granted) = Granted::stored(&role, &scope) else {
             continue;
         };
         found.entry(org).or_default().push(Grant {
-            level: role.level(),
-            scope,
+            level: granted.role.level(),
+            scope: granted.scope,
         });
     }
     Ok(found
