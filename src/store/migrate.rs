@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "servers", "0007_servers.sql"),
     migration!(8, "sign on", "0008_sign_on.sql"),
     migration!(9, "in line", "0009_in_line.sql"),
+    migration!(10, "turns", "0010_turns.sql"),
 ];
 
 /// The version that this program knows.

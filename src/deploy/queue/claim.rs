@@ -10,13 +10,13 @@ use crate::runner::job::{Action, Job, PROTOCOL};
 use crate::runner::{Adoptable, Assignment, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
-use crate::store::deployments::{Connection, feed, leases, resources, rows, runs};
+use crate::store::deployments::{Connection, feed, leases, resources, rows, runs, turns};
 use crate::store::objects::environments;
 use crate::store::{StoreError, Writing, clock};
 use crate::wire::deployments::{Base, DeploymentCreate, What};
 
-/// How many environments are looked at in one go.
-const LOOK: i64 = 16;
+/// How many deployments are looked at in one go.
+const LOOK: usize = 16;
 /// How often, before the worker does something else.
 const ROUNDS: usize = 8;
 
@@ -28,7 +28,7 @@ enum Looked {
 }
 
 impl Service {
-    /// Takes the oldest deployment whose environment is free, if any.
+    /// Takes the deployment whose turn it is, if any: see [`turns`].
     pub(super) async fn claim(&self, lease: &Lease) -> Result<Option<Assignment>, Error> {
         // Several rounds, because one that does not compile any more makes way for the next of its environment.
         for _ in 0..ROUNDS {
@@ -38,14 +38,13 @@ impl Service {
             }
             let mut reading = self.store.reading().await?;
             let here = self.store.instance();
-            let candidates = rows::claimable(&mut reading, here, clock::now_us(), LOOK).await?;
+            let candidates = turns::next(&mut reading, here, clock::now_us(), LOOK).await?;
             drop(reading);
             if candidates.is_empty() {
                 return Ok(None);
             }
-            let held = lease.hold().await?;
             for row in candidates {
-                if let Looked::Claimed(assignment) = self.claim_one(lease, &held, row).await? {
+                if let Looked::Claimed(assignment) = self.claim_one(lease, row).await? {
                     return Ok(Some(*assignment));
                 }
             }
@@ -53,12 +52,7 @@ impl Service {
         Ok(None)
     }
 
-    async fn claim_one(
-        &self,
-        lease: &Lease,
-        held: &Held,
-        row: rows::Deployment,
-    ) -> Result<Looked, Error> {
+    async fn claim_one(&self, lease: &Lease, row: rows::Deployment) -> Result<Looked, Error> {
         // Compiled outside of the transaction, because code may have to be fetched; that the environment is still as
         // it was is checked inside. Of several servers one does so, and the others see to the next environment.
         let guard = if self.store.is_shared() {
@@ -96,7 +90,7 @@ impl Service {
         drop(reading);
 
         let mut writing = self.store.writing().await?;
-        let (Some(mut row), Some(mut place)) = (
+        let (Some(row), Some(place)) = (
             rows::by_id(&mut writing, &row.id).await?,
             places::find(&mut writing, &row.env_uuid).await?,
         ) else {
@@ -105,7 +99,26 @@ impl Service {
         if row.phase != phase::Phase::Queued || place != seen {
             return Ok(Looked::Gone);
         }
-        lease.prove(&mut writing, held).await?;
+        let held = lease.hold(&mut writing).await?;
+        let looked = self
+            .turn(&mut writing, &held, row, place, offer, compiled)
+            .await?;
+        writing.commit().await?;
+        lease.written(&held);
+        drop(guard);
+        Ok(looked)
+    }
+
+    /// Carries out what was looked at, inside the write of the caller: the deployment runs from now on, or it is over.
+    async fn turn(
+        &self,
+        writing: &mut Writing,
+        held: &Held,
+        mut row: rows::Deployment,
+        mut place: EnvironmentPlace,
+        offer: Option<Offer>,
+        compiled: Result<Option<Plan>, Error>,
+    ) -> Result<Looked, Error> {
         if row.mode.changes_state() && !place.left_open.is_empty() {
             let message = place.left_open.refusal(&row.project_id, &row.env_id);
             return self
@@ -142,22 +155,22 @@ impl Service {
         row.attempt = attempt;
         row.step = Step::Starting;
         if let Some(plan) = &compiled {
-            self.save_plan(&mut writing, &row.id, plan).await?;
+            self.save_plan(writing, &row.id, plan).await?;
             let mut slice = plan.slice.clone();
             slice.deadlines = offer.as_ref().and_then(|offer| offer.deadlines);
             self.store
-                .document_save(&mut writing, &row.id, Kind::Offer, &slice)
+                .document_save(writing, &row.id, Kind::Offer, &slice)
                 .await?;
             row.workloads = plan.metrics.num_workloads;
             row.nodes = plan.metrics.num_resource_nodes;
             row.bundle_digest = Some(plan.bundle.digest.clone());
             if row.mode.changes_state() && row.mode != Mode::Destroy {
-                resources::put(&mut writing, &row.env_uuid, &row.id, &plan.view.nodes).await?;
+                resources::put(writing, &row.env_uuid, &row.id, &plan.view.nodes).await?;
             }
         }
         if row.mode.changes_state() {
             self.store
-                .document_save(&mut writing, &row.id, Kind::Before, &place.state_deployment)
+                .document_save(writing, &row.id, Kind::Before, &place.state_deployment)
                 .await?;
             place.state_deployment = Some(row.id.clone());
             if place.state.is_none()
@@ -168,30 +181,28 @@ impl Service {
         }
         place.lease_run = Some(row.run.clone());
         place.epoch += 1;
-        places::save(&mut writing, &place).await?;
-        rows::save(&mut writing, &row).await?;
-        runs::begin(&mut writing, &row.run, attempt, &row.id, held.columns()).await?;
-        feed::append(&mut writing, &row.id, &What::Step(Step::Starting)).await?;
-        self.tell_line(&mut writing, &row.env_uuid).await?;
-        let assignment = self.assignment(&mut writing, &row).await?;
-        writing.commit().await?;
-        drop(guard);
+        places::save(writing, &place).await?;
+        turns::taken(writing, &place, clock::now_us()).await?;
+        rows::save(writing, &row).await?;
+        runs::begin(writing, &row.run, attempt, &row.id, held.columns()).await?;
+        feed::append(writing, &row.id, &What::Step(Step::Starting)).await?;
+        self.tell_line(writing, &row.env_uuid).await?;
+        let assignment = self.assignment(writing, &row).await?;
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
     /// Ends a deployment whose turn came and that cannot run, and takes the next step of a deletion that waited for it.
     async fn give_up(
         &self,
-        mut writing: Writing,
+        writing: &mut Writing,
         row: rows::Deployment,
         class: FailureClass,
         message: &str,
     ) -> Result<Looked, Error> {
         let uuid = row.env_uuid.clone();
-        self.end(&mut writing, row, Outcome::Failed, Some(class), message)
+        self.end(writing, row, Outcome::Failed, Some(class), message)
             .await?;
-        self.advance_deletion(&mut writing, &uuid).await?;
-        writing.commit().await?;
+        self.advance_deletion(writing, &uuid).await?;
         Ok(Looked::Gone)
     }
 
@@ -348,12 +359,12 @@ impl Service {
         if !is_anything {
             return Ok(Vec::new());
         }
-        let held = lease.hold().await?;
         let mut writing = self.store.writing().await?;
-        lease.prove(&mut writing, &held).await?;
+        let held = lease.hold(&mut writing).await?;
         let (_, epoch) = held.columns();
         let adopted = leases::adopt(&mut writing, here, epoch).await?;
         writing.commit().await?;
+        lease.written(&held);
         if adopted > 0 {
             tracing::info!(adopted, "runs of an earlier worker are carried on");
         }

@@ -9,7 +9,7 @@ use crate::model::phase::{self, FailureClass, Outcome, Phase, Step};
 use crate::runner::event::Finished;
 use crate::runner::{RunEnd, RunKey};
 use crate::store::deployments::documents::Kind;
-use crate::store::deployments::{Connection, feed, places, rows, runs};
+use crate::store::deployments::{Connection, feed, places, rows, runs, turns};
 use crate::store::{Writing, clock};
 use crate::wire::deployments::{RunDiagnostic, What};
 use crate::wire::state::Open;
@@ -170,13 +170,13 @@ impl Service {
         Ok(())
     }
 
-    /// Tells everybody who waits for an environment where he stands.
+    /// Tells those who wait for an environment where they stand: everybody near the front, and far behind now and then.
     pub(super) async fn tell_line(
         &self,
         writing: &mut Writing,
         env_uuid: &str,
     ) -> Result<(), Error> {
-        for (position, id) in (1..).zip(rows::line(writing, env_uuid).await?) {
+        for (position, id) in turns::line(writing, env_uuid).await? {
             feed::append(writing, &id, &What::Queued(position)).await?;
         }
         Ok(())

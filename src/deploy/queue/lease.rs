@@ -59,34 +59,27 @@ impl Lease {
         i64::try_from(self.length.as_micros()).unwrap_or(i64::MAX / 4)
     }
 
-    /// What is held; takes the lease where it is not yet.
-    pub(super) async fn hold(&self) -> Result<Held, Error> {
+    /// Proves inside a write that this worker is the one that counts, and makes its lease longer; takes it where it is not
+    /// held yet, so that a command's only run costs no write of its own. Whoever commits the write says so by
+    /// [`written`](Self::written).
+    pub(super) async fn hold(&self, writing: &mut Writing) -> Result<Held, Error> {
         let instance = self.store.instance().to_owned();
+        let length = self.length_us();
         let epoch = match self.epoch.load(Ordering::Acquire) {
-            0 => {
-                let mut writing = self.store.writing().await?;
-                let seat = self.store.seat();
-                let length = self.length_us();
-                let Some(epoch) = leases::take(&mut writing, &instance, &seat, length).await?
-                else {
-                    return Err(self.fence());
-                };
-                writing.commit().await?;
-                self.epoch.store(epoch, Ordering::Release);
-                epoch
-            }
-            epoch => epoch,
+            0 => leases::take(writing, &instance, &self.store.seat(), length).await?,
+            epoch => leases::renew(writing, &instance, epoch, length)
+                .await?
+                .then_some(epoch),
         };
-        Ok(Held { instance, epoch })
+        match epoch {
+            Some(epoch) => Ok(Held { instance, epoch }),
+            None => Err(self.fence()),
+        }
     }
 
-    /// Checks inside a write that this worker is the one that counts, and makes the lease longer.
-    pub(super) async fn prove(&self, writing: &mut Writing, held: &Held) -> Result<(), Error> {
-        let (instance, epoch) = held.columns();
-        match leases::renew(writing, instance, epoch, self.length_us()).await? {
-            true => Ok(()),
-            false => Err(self.fence()),
-        }
+    /// The write in which `held` was taken is durable.
+    pub(super) fn written(&self, held: &Held) {
+        self.epoch.store(held.epoch, Ordering::Release);
     }
 
     /// What is held, if anything is.

@@ -49,17 +49,7 @@ impl World {
             )
             .await
             .expect("makes");
-        store
-            .project_create(
-                ORG,
-                ProjectCreate {
-                    id: "shop".into(),
-                    display_name: None,
-                    windlass: None,
-                },
-            )
-            .await
-            .expect("makes");
+        world.project("shop").await;
         world.environment("dev").await;
         world.environment("qa").await;
         let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
@@ -103,12 +93,26 @@ impl World {
         Self::at(home).await
     }
 
+    async fn project(&self, id: &str) {
+        let project = ProjectCreate {
+            id: id.into(),
+            display_name: None,
+            windlass: None,
+        };
+        let made = self.service.store.project_create(ORG, project).await;
+        made.expect("makes");
+    }
+
     async fn environment(&self, id: &str) {
+        self.environment_of("shop", id).await;
+    }
+
+    async fn environment_of(&self, project: &str, id: &str) {
         self.service
             .store
             .environment_create(
                 ORG,
-                "shop",
+                project,
                 EnvironmentCreate {
                     id: id.into(),
                     env_type_id: "development".into(),

@@ -97,6 +97,51 @@ async fn one_environment_never_has_two_runs_and_others_do_not_wait_for_it(on: On
     assert!(world.nothing_to_claim().await);
 }
 
+on_both!(who_queues_much_does_not_keep_others_waiting);
+async fn who_queues_much_does_not_keep_others_waiting(on: On) {
+    let world = World::new(on).await;
+    world.project("blog").await;
+    world.environment_of("blog", "live").await;
+    let mut shop = Vec::new();
+    for number in 0..4 {
+        let name = format!("w{number}");
+        shop.push(world.accepted(merge("dev", workload(&name))).await.id);
+    }
+    let qa = world.accepted(merge("qa", workload("late"))).await.id;
+    let mut blog = Vec::new();
+    for name in ["first", "second"] {
+        let body = DeploymentCreate {
+            project_id: "blog".into(),
+            ..merge("live", workload(name))
+        };
+        blog.push(world.accepted(body).await.id);
+    }
+    // With one place for runs: projects take turns, and within a project environments do; each in its own order.
+    let mut served = Vec::new();
+    for _ in 0..7 {
+        let assignment = world.claim().await;
+        world.play(&assignment, Outcome::Applied).await;
+        served.push(assignment.job.deployment);
+    }
+    let fair = [
+        &shop[0], &blog[0], &qa, &blog[1], &shop[1], &shop[2], &shop[3],
+    ];
+    assert_eq!(served.iter().collect::<Vec<_>>(), fair);
+    // With several places: a project that has something going on makes way.
+    let one = world.accepted(merge("dev", workload("wa"))).await.id;
+    let two = world.accepted(merge("qa", workload("wb"))).await.id;
+    let body = DeploymentCreate {
+        project_id: "blog".into(),
+        ..merge("live", workload("wc"))
+    };
+    let other = world.accepted(body).await.id;
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        claimed.push(world.claim().await.job.deployment);
+    }
+    assert_eq!(claimed, [other, two, one]);
+}
+
 on_both!(a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not);
 async fn a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not(on: On) {
     let world = World::new(on).await;

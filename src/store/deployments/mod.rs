@@ -11,6 +11,7 @@ pub(crate) mod resources;
 pub(crate) mod rows;
 pub(crate) mod runs;
 pub(crate) mod streams;
+pub(crate) mod turns;
 
 /// What queries run on: a `Reading` or a `Writing`.
 pub(crate) use super::sql::Connection;

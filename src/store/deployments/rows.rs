@@ -451,36 +451,27 @@ pub(crate) async fn newest_open(
     one(connection, query).await
 }
 
-/// Queued deployments whose environment nobody holds and whose state this server reaches, and which may start at `now_us`,
-/// oldest first: the first of each environment.
-pub(crate) async fn claimable(
+/// Deployments of these numbers that are queued, in the order of the numbers given.
+pub(crate) async fn queued(
     connection: &mut Connection,
-    instance: &str,
-    now_us: i64,
-    limit: i64,
+    sequences: &[i64],
 ) -> Result<Vec<Deployment>, StoreError> {
-    // From the environments and not from the line: a step costs what there are environments, not what waits.
-    let mut query = query(
-        "WHERE phase = 'queued' AND sequence IN (SELECT (SELECT MIN(first.sequence) FROM deployments first \
-         WHERE first.env_uuid = free.env_uuid AND first.phase = 'queued') FROM places free \
-         WHERE free.lease_run IS NULL AND free.state_instance IN ('', ",
-    );
-    query
-        .push_bind(instance.to_owned())
-        .push(")) AND (not_before_us <= ");
-    // A pause that lies far ahead was set before the clock was turned back; nobody waits for it.
-    query
-        .push_bind(now_us)
-        .push(" OR not_before_us > ")
-        .push_bind(now_us + LONGEST_PAUSE_US)
-        .push(")")
-        .push(" ORDER BY sequence LIMIT ")
-        .push_bind(limit);
-    many(connection, query).await
+    if sequences.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = query("WHERE phase = 'queued' AND sequence IN (");
+    for (number, sequence) in sequences.iter().enumerate() {
+        if number > 0 {
+            query.push(", ");
+        }
+        query.push_bind(*sequence);
+    }
+    query.push(")");
+    let mut rows = many(connection, query).await?;
+    let place = |row: &Deployment| sequences.iter().position(|it| *it == row.sequence);
+    rows.sort_by_key(place);
+    Ok(rows)
 }
-
-/// No pause before an attempt is longer.
-const LONGEST_PAUSE_US: i64 = 60_000_000;
 
 /// How many deployments wait in environments whose state this server reaches.
 pub(crate) async fn waiting(
@@ -534,19 +525,6 @@ pub(crate) async fn position_in_line(
     .fetch_one(connection)
     .await?;
     Ok(number(count))
-}
-
-/// Queued deployments of an environment, oldest first: their ids.
-pub(crate) async fn line(
-    connection: &mut Connection,
-    env_uuid: &str,
-) -> Result<Vec<String>, StoreError> {
-    Ok(sql::query(
-        "SELECT id FROM deployments WHERE env_uuid = $1 AND phase = 'queued' ORDER BY sequence",
-    )
-    .bind(env_uuid)
-    .fetch_all(connection)
-    .await?)
 }
 
 /// Removes what was kept of environments that were removed before this time.

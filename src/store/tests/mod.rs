@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::phase::{Mode, Outcome, Phase, Step};
 use crate::store::deployments::documents::Kind;
-use crate::store::deployments::{feed, places, rows, runs, streams};
+use crate::store::deployments::{feed, places, rows, runs, streams, turns};
 use crate::store::testing::{Home, On, on_both};
 use crate::store::{Store, StoreConfig, StoreError, execute, open, sql};
 use crate::wire::deployments::{StreamName, What};
@@ -152,7 +152,7 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
     }
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let ids: Vec<String> = rows::claimable(&mut reading, "here", 10, 10)
+    let ids: Vec<String> = turns::next(&mut reading, "here", 10, 10)
         .await
         .expect("lists")
         .into_iter()
@@ -196,13 +196,19 @@ async fn of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found
     }
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let first: Vec<String> = rows::claimable(&mut reading, "here", 10, 4)
+    let first: Vec<String> = turns::next(&mut reading, "here", 10, 4)
         .await
         .expect("lists")
         .into_iter()
         .map(|row| row.id)
         .collect();
-    assert_eq!(first, ["d5002", "d5004", "d5005", "d5006"]);
+    assert_eq!(first[..4], ["d5002", "d5004", "d5005", "d5006"]);
+    // Whoever is near hears of every step, and of those behind only a few: a long line moves as fast as a short one.
+    let told = turns::line(&mut reading, "e4").await.expect("lists");
+    let places: Vec<u64> = told.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 50, 100, 200]);
+    assert_eq!(told[0].1, "d5004");
+    assert_eq!(told[13].1, format!("d{}", 5004 + 199 * 20));
 }
 
 on_both!(the_end_of_the_feed_tells_whom_news_concern);
