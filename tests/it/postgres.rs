@@ -40,6 +40,25 @@ impl Postgres {
         format!("postgres://windlass@localhost/postgres?host={}", self.home)
     }
 
+    /// What a query says, as text.
+    pub(crate) fn ask(&self, query: &str) -> String {
+        let asked = Command::new("psql")
+            .args([
+                "--no-psqlrc",
+                "--tuples-only",
+                "--no-align",
+                "--command",
+                query,
+            ])
+            .arg(self.url())
+            .output()
+            .expect("psql");
+        let said = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+        let wrong = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{wrong}");
+        said
+    }
+
     /// Has it do something (the script lists what) and waits until that is done.
     pub(crate) fn tell(&mut self, word: &str) {
         let stdin = self.child.stdin.as_mut().expect("piped");

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::postgres::Postgres;
+
 /// Longest wait for anything; only a hanging test meets it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -168,6 +170,8 @@ pub(crate) struct Place {
     engine: Option<Engine>,
     /// More variables for the binary.
     variables: RefCell<Vec<(String, String)>>,
+    /// Its database, where that is no file.
+    database: Option<RefCell<Postgres>>,
 }
 
 impl Place {
@@ -222,7 +226,23 @@ impl Place {
             launcher,
             engine,
             variables: RefCell::default(),
+            database: None,
         }
+    }
+
+    /// Records everything in a PostgreSQL server of its own. A copy of its data directory may work a second after it.
+    pub(crate) fn on_postgres(mut self) -> Self {
+        let database = Postgres::start();
+        self.with_variable("WINDLASS_DATABASE_URL", &database.url())
+            .with_variable("WINDLASS_LEASE_SECONDS", "1");
+        self.database = Some(RefCell::new(database));
+        self
+    }
+
+    /// Has its PostgreSQL server do something: see `tests/postgres`.
+    pub(crate) fn tell_database(&self, word: &str) {
+        let database = self.database.as_ref().expect("a server for the database");
+        database.borrow_mut().tell(word);
     }
 
     /// Gives every further command one more variable.
@@ -554,6 +574,13 @@ impl Place {
 
     /// How often the record says that this deployment ended.
     pub(crate) fn ends(&self, id: &str) -> i64 {
+        if let Some(database) = &self.database {
+            let query = format!(
+                "SELECT count(*) FROM events WHERE deployment = '{id}' AND (what::json -> 'ended') IS NOT NULL"
+            );
+            let count = database.borrow().ask(&query);
+            return count.parse().expect("a count");
+        }
         self.in_database(async |database| {
             use sqlx::Row as _;
             let query = "SELECT count(*) FROM events WHERE deployment = $1 AND json_type(what, '$.ended') IS NOT NULL";

@@ -1,5 +1,7 @@
 //! Picks the next deployment, compiles it against the state of now, and hands it out.
 
+use std::time::Duration;
+
 use super::lease::{Held, Lease};
 use crate::deploy::accept::{When, edited};
 use crate::deploy::offer::{Keep, Offer};
@@ -38,7 +40,10 @@ impl Service {
             }
             let mut reading = self.store.reading().await?;
             let here = self.store.instance();
-            let candidates = turns::next(&mut reading, here, clock::now_us(), LOOK).await?;
+            let now_us = clock::now_us();
+            let candidates = turns::next(&mut reading, here, now_us, LOOK).await?;
+            let seconds = Duration::from_micros(clock::now_us().abs_diff(now_us)).as_secs_f64();
+            metrics::histogram!("windlass_queue_step_seconds").record(seconds);
             drop(reading);
             if candidates.is_empty() {
                 return Ok(None);

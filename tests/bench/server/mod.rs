@@ -6,6 +6,7 @@
 
 mod load;
 mod place;
+mod queue;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ struct Size {
     rounds: usize,
     streams: usize,
     listed: usize,
+    /// Deployments in line.
+    waiting: usize,
     /// Sealed bytes of each deployment that is listed.
     sealed: usize,
 }
@@ -42,6 +45,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
             rounds: 2,
             streams: 100,
             listed: 100,
+            waiting: 1000,
             sealed: 128 << 10,
         },
         false => Size {
@@ -49,6 +53,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
             rounds: 5,
             streams: 1000,
             listed: 1000,
+            waiting: 10_000,
             sealed: 1 << 20,
         },
     };
@@ -93,6 +98,7 @@ async fn one(name: &str, postgres: bool, size: &Size, report: &mut Report) -> Re
     accept(name, &place, &bare, size, report).await?;
     reads(name, &place, &bare, &blocker, size, report).await?;
     followers(name, &place, &blocker, size, report).await?;
+    queue::measure(name, &place, size.waiting, size.seconds, report).await?;
     let mut connection = Connection::open(address).await?;
     connection.ask(&request("GET", "/alive", TOKEN, "")).await?;
     Ok(())

@@ -188,13 +188,14 @@ impl Place {
         use std::os::unix::fs::PermissionsExt as _;
         let root = self.root.path();
         fs::create_dir(root.join("home"))?;
-        // The engine works until this place is gone.
+        // The engine works until it is let go, or this place is gone.
         let engine = root.join("tofu");
         let text = "#!/bin/sh\n\
              [ \"$1\" = version ] && { echo '{\"terraform_version\":\"1.12.6\",\"platform\":\"linux_amd64\",\"provider_selections\":{}}'; exit; }\n\
              [ \"$1\" = apply ] || exit 0\n\
-             while [ -e \"$0\" ]; do sleep 0.2; done\n";
+             while [ -e \"$0.held\" ]; do sleep 0.2; done\n";
         fs::write(&engine, text)?;
+        fs::write(root.join("tofu.held"), "")?;
         fs::set_permissions(&engine, fs::Permissions::from_mode(0o755))?;
         let settings = format!(
             "engines:\n  opentofu: {}\nparallel_runs: 1\n",
@@ -216,6 +217,11 @@ impl Place {
             ));
         }
         fs::write(root.join("catalogue.yaml"), catalogue)
+    }
+
+    /// Lets the engines end at once.
+    pub(crate) fn release(&self) -> Result<(), String> {
+        fs::remove_file(self.root.path().join("tofu.held")).map_err(|error| error.to_string())
     }
 
     pub(crate) fn data(&self) -> PathBuf {

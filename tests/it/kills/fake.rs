@@ -84,7 +84,15 @@ pub(super) struct Fake {
 impl Fake {
     /// By the process launcher.
     pub(super) fn process() -> Self {
-        let place = Place::new(Launcher::Process, Engine::OpenTofu);
+        Self::process_at(Place::new(Launcher::Process, Engine::OpenTofu))
+    }
+
+    /// The same, recorded in PostgreSQL.
+    pub(super) fn postgres_process() -> Self {
+        Self::process_at(Place::new(Launcher::Process, Engine::OpenTofu).on_postgres())
+    }
+
+    fn process_at(place: Place) -> Self {
         let program = place.write("tofu", SCRIPT);
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may run");
         place.settings(&format!("engines:\n  opentofu: {}\n", program.display()));
@@ -93,7 +101,15 @@ impl Fake {
 
     /// In containers of the daemon of this machine.
     pub(super) fn docker() -> Self {
-        let place = Place::new(Launcher::Docker, Engine::OpenTofu);
+        Self::docker_at(Place::new(Launcher::Docker, Engine::OpenTofu))
+    }
+
+    /// The same, recorded in PostgreSQL.
+    pub(super) fn postgres_docker() -> Self {
+        Self::docker_at(Place::new(Launcher::Docker, Engine::OpenTofu).on_postgres())
+    }
+
+    fn docker_at(place: Place) -> Self {
         place.settings("");
         let name = place
             .data()
@@ -168,15 +184,25 @@ impl Fake {
             if let Some(done) = client.over() {
                 panic!("the command ended before\n{done}");
             }
-            self.file("standing").exists()
+            self.is_standing()
         });
         let id = self.place.newest("dev");
         (client, id, format!("t.a{number}"))
     }
 
+    /// Whoever begins after this stands nowhere.
+    pub(super) fn stand_no_more(&self) {
+        fs::remove_file(self.file("stage")).expect("it was told where to stand");
+    }
+
     /// Lets it go on.
     pub(super) fn go(&self) {
         fs::write(self.file("go"), "").expect("written");
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_standing(&self) -> bool {
+        self.file("standing").exists()
     }
 
     /// What is open.

@@ -21,6 +21,33 @@ by_both_launchers! {
     killed_while_applying
 }
 
+/// The same with PostgreSQL.
+mod on_postgres {
+    use crate::support::{Engine, Launcher, Place};
+
+    #[test]
+    #[ignore = "needs docker, opentofu and PostgreSQL"]
+    fn killed_while_queued() {
+        super::killed_while_queued(&place());
+    }
+
+    #[test]
+    #[ignore = "needs docker, opentofu and PostgreSQL"]
+    fn killed_while_planning() {
+        super::killed_while_planning(&place());
+    }
+
+    #[test]
+    #[ignore = "needs docker, opentofu and PostgreSQL"]
+    fn killed_while_applying() {
+        super::killed_while_applying(&place());
+    }
+
+    fn place() -> Place {
+        Place::new(Launcher::Docker, Engine::OpenTofu).on_postgres()
+    }
+}
+
 /// A module that is read while planning, from a file that the test makes a pipe.
 const LOOK: &str = r#"
 ---

@@ -8,6 +8,7 @@ mod matrix;
 mod program;
 mod readable;
 mod requests;
+mod served;
 mod stages;
 mod table;
 

@@ -13,7 +13,7 @@ use crate::proxy::Proxy;
 use crate::support::{CATALOGUE, Engine, Launcher, Place, docker, mirror, wait_until};
 
 /// A program like the engine, of which no image was made yet: what follows it in the file is not looked at.
-fn fresh_engine(place: &Place, number: usize) -> PathBuf {
+pub(super) fn fresh_engine(place: &Place, number: usize) -> PathBuf {
     let copy = place.work().join(format!("engine-{number}/tofu"));
     fs::create_dir_all(copy.parent().expect("a directory")).expect("made");
     fs::copy(Engine::OpenTofu.binary(), &copy).expect("a copy");
@@ -26,7 +26,7 @@ fn fresh_engine(place: &Place, number: usize) -> PathBuf {
     copy
 }
 
-fn is_build(line: &str) -> bool {
+pub(super) fn is_build(line: &str) -> bool {
     line.starts_with("POST ") && line.contains("/build?")
 }
 

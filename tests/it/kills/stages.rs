@@ -6,8 +6,8 @@ use super::matrix::ended;
 use super::table::{Phase, victims};
 use crate::support::wait_until;
 
-/// One test for each launcher.
-macro_rules! by_both {
+/// One test for each launcher, and one with PostgreSQL.
+macro_rules! by_all {
     ($($name:ident)*) => {$(
         mod $name {
             use crate::kills::fake::Fake;
@@ -23,11 +23,17 @@ macro_rules! by_both {
             fn docker() {
                 super::$name(&Fake::docker());
             }
+
+            #[test]
+            #[ignore = "needs docker, opentofu and PostgreSQL"]
+            fn postgres_docker() {
+                super::$name(&Fake::postgres_docker());
+            }
         }
     )*};
 }
 
-by_both! {
+by_all! {
     killed_while_initializing
     killed_while_writing_the_state
     killed_while_saving

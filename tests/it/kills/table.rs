@@ -17,6 +17,10 @@ pub(super) enum Victim {
     Supervisor,
     Engine,
     Container,
+    /// `windlass serve`, started again afterwards.
+    Server,
+    /// The database of a server, started again afterwards.
+    Database,
     /// The container daemon, started again afterwards.
     Daemon,
     /// All at once; what is left is a copy of the data directory as of that instant, started elsewhere.
@@ -46,13 +50,15 @@ enum Cell {
 }
 
 impl Victim {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Client,
         Self::Worker,
         Self::ClientAndWorker,
         Self::Supervisor,
         Self::Engine,
         Self::Container,
+        Self::Server,
+        Self::Database,
         Self::Daemon,
         Self::Machine,
         Self::Everything,
@@ -60,7 +66,10 @@ impl Victim {
 
     /// Whether the run goes on.
     pub(super) fn spares_the_run(self) -> bool {
-        matches!(self, Self::Client | Self::Worker | Self::ClientAndWorker)
+        matches!(
+            self,
+            Self::Client | Self::Worker | Self::ClientAndWorker | Self::Server | Self::Database
+        )
     }
 
     /// Kills it.
@@ -86,6 +95,7 @@ impl Victim {
                 place.kill_supervisor();
             }
             Self::Daemon => panic!("the daemon of this machine belongs to everybody"),
+            Self::Server | Self::Database => panic!("this place has none"),
         }
     }
 }
@@ -120,6 +130,16 @@ fn cell(victim: Victim, phase: Phase) -> Cell {
             Cell::Impossible("there is none before the image")
         }
         (Victim::Everything, Phase::Image) => Cell::Impossible("the same as client and worker"),
+        (Victim::Server, Phase::Image) => {
+            Cell::Impossible("the same as the worker, which is in it")
+        }
+        (Victim::Server, Phase::Queued) => Cell::Run("the_server_is_killed_while_queued"),
+        (Victim::Server, _) => Cell::Run("the_server_is_killed"),
+        (Victim::Database, Phase::Queued) => Cell::Run("the_database_is_killed_while_queued"),
+        (Victim::Database, Phase::Image) => {
+            Cell::Run("the_database_is_killed_while_an_image_is_built")
+        }
+        (Victim::Database, _) => Cell::Run("the_database_is_killed"),
         (Victim::Daemon, Phase::Queued) => Cell::Run("the_daemon_is_killed_while_queued"),
         (Victim::Daemon, Phase::Image) => Cell::Run("the_daemon_is_killed_while_it_builds"),
         (Victim::Daemon, _) => Cell::Run("the_daemon_is_killed_while_a_run_goes_on"),
@@ -212,6 +232,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_queued
       Engine           run         killed_while_queued
       Container        run         killed_while_queued
+      Server           run         the_server_is_killed_while_queued
+      Database         run         the_database_is_killed_while_queued
       Daemon           run         the_daemon_is_killed_while_queued
       Machine          run         killed_while_queued
       Everything       run         killed_while_queued
@@ -222,6 +244,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       impossible  there is none before the image
       Engine           impossible  there is none before the image
       Container        impossible  there is none before the image
+      Server           impossible  the same as the worker, which is in it
+      Database         run         the_database_is_killed_while_an_image_is_built
       Daemon           run         the_daemon_is_killed_while_it_builds
       Machine          run         killed_while_its_image_is_built
       Everything       impossible  the same as client and worker
@@ -232,6 +256,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_initializing
       Engine           run         killed_while_initializing
       Container        run         killed_while_initializing
+      Server           run         the_server_is_killed
+      Database         run         the_database_is_killed
       Daemon           run         the_daemon_is_killed_while_a_run_goes_on
       Machine          run         killed_while_initializing
       Everything       run         killed_while_initializing
@@ -242,6 +268,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_planning
       Engine           run         killed_while_planning
       Container        run         killed_while_planning
+      Server           run         the_server_is_killed
+      Database         run         the_database_is_killed
       Daemon           run         the_daemon_is_killed_while_a_run_goes_on
       Machine          run         killed_while_planning
       Everything       run         killed_while_planning
@@ -252,6 +280,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_applying
       Engine           run         killed_while_applying
       Container        run         killed_while_applying
+      Server           run         the_server_is_killed
+      Database         run         the_database_is_killed
       Daemon           run         the_daemon_is_killed_while_a_run_goes_on
       Machine          run         killed_while_applying
       Everything       run         killed_while_applying
@@ -262,6 +292,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_writing_the_state
       Engine           run         killed_while_writing_the_state
       Container        run         killed_while_writing_the_state
+      Server           run         the_server_is_killed
+      Database         run         the_database_is_killed
       Daemon           run         the_daemon_is_killed_while_a_run_goes_on
       Machine          run         killed_while_writing_the_state
       Everything       run         killed_while_writing_the_state
@@ -272,6 +304,8 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
       Supervisor       run         killed_while_saving
       Engine           run         killed_while_saving
       Container        run         killed_while_saving
+      Server           run         the_server_is_killed
+      Database         run         the_database_is_killed
       Daemon           run         the_daemon_is_killed_while_a_run_goes_on
       Machine          run         killed_while_saving
       Everything       run         killed_while_saving
@@ -279,6 +313,7 @@ fn every_victim_meets_every_phase_or_there_is_a_reason() {
     let tests = [
         include_str!("matrix.rs"),
         include_str!("requests.rs"),
+        include_str!("served.rs"),
         include_str!("stages.rs"),
     ];
     for line in text.lines().filter(|line| line.contains(" run ")) {
@@ -301,6 +336,8 @@ fn the_readme_shows_the_table() {
         Victim::Supervisor => "supervisor",
         Victim::Engine => "engine",
         Victim::Container => "container",
+        Victim::Server => "server",
+        Victim::Database => "PostgreSQL",
         Victim::Daemon => "Docker daemon",
         Victim::Machine => "machine",
         Victim::Everything => "client, worker and supervisor",
