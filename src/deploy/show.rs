@@ -4,7 +4,7 @@ use super::elsewhere;
 use crate::model::phase::{Outcome, Phase, Step};
 use crate::runner::event::Finished;
 use crate::store::deployments::documents::Kind;
-use crate::store::deployments::{Connection, rows};
+use crate::store::deployments::{Connection, rows, runs};
 use crate::store::{Store, StoreError, clock};
 use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic, Waiting};
 use crate::wire::state::Open;
@@ -68,6 +68,7 @@ pub(super) fn summary(row: rows::Deployment) -> Deployment {
             queue_position: None,
             waiting: None,
             attempt: row.attempt,
+            heard_at: None,
             progress: row.progress,
             diagnostics: Vec::new(),
             log_recipients: row.log_recipients,
@@ -118,6 +119,10 @@ pub(super) async fn full(
         Phase::Running { .. } | Phase::Ended { .. } => None,
     };
     let waiting = elsewhere::waiting(store, connection, &row).await?;
+    let heard_us = match row.phase {
+        Phase::Running { .. } => runs::heard_us(connection, &row.run, row.attempt).await?,
+        Phase::Queued | Phase::Ended { .. } => None,
+    };
     let mut shown = summary(row);
     shown.runner_id = Some(runner);
     let kinds = [
@@ -134,6 +139,7 @@ pub(super) async fn full(
     if let Some(extras) = &mut shown.windlass {
         extras.queue_position = position;
         extras.waiting = waiting;
+        extras.heard_at = heard_us.map(clock::stamp);
         extras.diagnostics = diagnostics.unwrap_or_default();
         if let Some(left) = left {
             extras.unrecorded = left.unrecorded;

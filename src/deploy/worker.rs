@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use super::queue::LocalDesk;
 use crate::runner::{HostSettings, work};
-use crate::store::deployments::rows;
+use crate::store::deployments::{rows, runs};
 use crate::store::place::WorkerLock;
 use crate::store::{StoreError, clock};
 
@@ -53,18 +53,25 @@ pub(crate) async fn run(
         purge(&service).await.map_err(WorkerError::Store)?;
         let mut watch = service.store.watch();
         let desk = Arc::new(LocalDesk::new(service.clone()));
+        let mut is_outdated = false;
         let worked = tokio::select! {
             worked = work::run(Arc::clone(&desk), host.clone(), stop.clone()) => {
                 worked.map_err(WorkerError::Work)
             }
             // Dropped with all that it carried: none of it may be touched any more.
             () = keep(&service, &desk) => Err(WorkerError::Fenced),
+            // What stands by ends by itself; a worker of the newer program is waiting for the lock.
+            outdated = outdated(&service) => outdated.map(|()| is_outdated = true).map_err(WorkerError::Store),
         };
         if service.store.is_shared() && worked.is_ok() {
             desk.release().await;
         }
         drop(lock);
         worked?;
+        if is_outdated {
+            tracing::info!("a newer program changed the database; this worker ends");
+            return Ok(());
+        }
         if stop.is_cancelled() || service.is_idle().await.map_err(WorkerError::Store)? {
             return Ok(());
         }
@@ -72,6 +79,22 @@ pub(crate) async fn run(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = watch.changed(LOOK) => {}
+        }
+    }
+}
+
+/// Returns once a newer program has changed the database and no run of this worker goes on any more.
+async fn outdated(service: &Service) -> Result<(), StoreError> {
+    let mut watch = service.store.watch();
+    loop {
+        watch.changed(LOOK).await;
+        // A database that is away says nothing about its version.
+        let Ok(false) = service.store.is_current().await else {
+            continue;
+        };
+        let mut reading = service.store.reading().await?;
+        if !runs::is_any_open(&mut reading, service.store.instance()).await? {
+            return Ok(());
         }
     }
 }

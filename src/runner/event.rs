@@ -79,6 +79,8 @@ pub(crate) enum Kind {
         /// Base64.
         bytes: String,
     },
+    /// Nothing else was said for a while, and the run goes on.
+    Alive,
     /// What is in clear about a diagnostic of the engine.
     Diagnostic(RunDiagnostic),
     /// Always the last one: the supervisor is done.

@@ -82,12 +82,20 @@ pub(crate) struct Job {
     /// Packages of the provider mirror that this host has checked.
     #[serde(default)]
     pub(crate) packages: Vec<Package>,
+    /// A run that has nothing to say says after so long that it is alive.
+    #[serde(default = "heartbeat_ms")]
+    pub(crate) heartbeat_ms: u64,
     /// Digest of the engine's binary or of the image; empty where it is not known.
     #[serde(default)]
     pub(crate) engine_digest: String,
     /// Seal nothing: only for the control run of the tests. Set by `WINDLASS_TEST_UNSEALED`, never over the API.
     #[serde(default)]
     pub(crate) unsealed: bool,
+}
+
+/// Long enough that a quiet run of hours writes little, short enough that somebody who looks is told the truth.
+pub(crate) const fn heartbeat_ms() -> u64 {
+    20_000
 }
 
 /// Seconds; what is not said is as by default.

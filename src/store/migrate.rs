@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "sign on", "0008_sign_on.sql"),
     migration!(9, "in line", "0009_in_line.sql"),
     migration!(10, "turns", "0010_turns.sql"),
+    migration!(11, "heard", "0011_heard.sql"),
 ];
 
 /// The version that this program knows.

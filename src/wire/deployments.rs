@@ -184,6 +184,10 @@ pub(crate) struct DeploymentExtras {
     pub(crate) waiting: Option<Waiting>,
     /// The attempt, from 1; 0 while queued.
     pub(crate) attempt: u32,
+    /// When something was last heard of its run, while that goes on. A run that has nothing to say says every 20 seconds
+    /// that it is alive; one that is not heard of may still be alive, where its host cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) heard_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) progress: Option<Progress>,
     /// What is in clear about failures.

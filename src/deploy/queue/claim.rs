@@ -8,7 +8,7 @@ use crate::deploy::offer::{Keep, Offer};
 use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
 use crate::deploy::{Error, Service, runners};
 use crate::model::phase::{self, FailureClass, Mode, Outcome, Step};
-use crate::runner::job::{Action, Job, PROTOCOL};
+use crate::runner::job::{self, Action, Job, PROTOCOL};
 use crate::runner::{Adoptable, Assignment, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
@@ -349,6 +349,7 @@ impl Service {
                 // The launching host knows them.
                 packages: Vec::new(),
                 engine_digest: String::new(),
+                heartbeat_ms: job::heartbeat_ms(),
                 unsealed: self.settings.unsealed,
             },
             launch,
@@ -357,6 +358,10 @@ impl Service {
 
     /// Attempts that are not over and are this server's to carry on, for adoption.
     pub(super) async fn running(&self, lease: &Lease) -> Result<Vec<Adoptable>, Error> {
+        // What this worker carries it carries to its end; what another left is for a worker of the newer program.
+        if !self.store.is_current().await? {
+            return Ok(Vec::new());
+        }
         let here = self.store.instance();
         let mut reading = self.store.reading().await?;
         let is_anything = leases::is_anything_adoptable(&mut reading, here).await?;

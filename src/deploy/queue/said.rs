@@ -101,6 +101,8 @@ impl Service {
                         .document_save(&mut writing, &row.id, Document::Diagnostics, &all)
                         .await?;
                 }
+                // That it was said is recorded below.
+                Kind::Alive => {}
                 Kind::Finished(said) => finished = Some(said),
             }
         }
@@ -117,7 +119,7 @@ impl Service {
                 feed::append(&mut writing, &row.id, &what).await?;
             }
         }
-        runs::set_last_seq(&mut writing, &key.run, key.attempt, last).await?;
+        runs::heard(&mut writing, &key.run, key.attempt, last).await?;
         match finished {
             Some(finished) => self.finish(&mut writing, row, *finished).await?,
             None if row != before => rows::save(&mut writing, &row).await?,

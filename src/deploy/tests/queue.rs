@@ -142,6 +142,37 @@ async fn who_queues_much_does_not_keep_others_waiting(on: On) {
     assert_eq!(claimed, [other, two, one]);
 }
 
+on_both!(a_worker_of_an_older_program_finishes_what_it_has_and_claims_nothing);
+async fn a_worker_of_an_older_program_finishes_what_it_has_and_claims_nothing(on: On) {
+    let world = World::new(on).await;
+    let first = world.accepted(deploy("dev", workload("web"))).await;
+    let second = world.accepted(deploy("qa", workload("web"))).await;
+    let assignment = world.claim().await;
+    world.start(&assignment).await;
+    let sql = async |text: &str| {
+        let mut writing = world.service.store.writing().await.expect("writes");
+        let done = crate::store::execute(&mut writing, text.to_owned()).await;
+        done.expect("executes");
+        writing.commit().await.expect("commits");
+    };
+    sql("INSERT INTO migrations (number, name, applied_us) VALUES (9999, 'later', 1)").await;
+    assert!(world.nothing_to_claim().await);
+    assert!(world.desk.running().await.expect("answers").is_empty());
+    let end = Kind::Finished(Box::new(finished(Outcome::Applied)));
+    let said = world
+        .desk
+        .events(&assignment.key, vec![event(&assignment.key, 2, end)])
+        .await;
+    said.expect("stores");
+    let done = world.desk.complete(&assignment.key, RunEnd::Finished).await;
+    done.expect("completes");
+    assert_eq!(world.get(&first.id).await.status, "succeeded");
+    assert_eq!(world.get(&second.id).await.status, "executing");
+    // What the newer program does.
+    sql("DELETE FROM migrations WHERE number = 9999").await;
+    assert_eq!(world.claim().await.job.deployment, second.id);
+}
+
 on_both!(a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not);
 async fn a_late_result_of_the_current_attempt_counts_and_one_of_an_older_does_not(on: On) {
     let world = World::new(on).await;

@@ -1,4 +1,31 @@
 use super::*;
+
+on_both!(while_a_run_goes_on_it_is_said_when_it_was_last_heard_of);
+async fn while_a_run_goes_on_it_is_said_when_it_was_last_heard_of(on: On) {
+    let world = World::new(on).await;
+    let accepted = world.accepted(deploy("dev", workload("web"))).await;
+    let heard = async || {
+        let shown = world.get(&accepted.id).await;
+        shown.windlass.expect("extras").heard_at
+    };
+    assert_eq!(heard().await, None);
+    let assignment = world.claim().await;
+    assert_eq!(heard().await, None, "it was claimed and said nothing yet");
+    world.start(&assignment).await;
+    let first = heard().await.expect("it accepted its job");
+    let alive = vec![event(&assignment.key, 2, Kind::Alive)];
+    let said = world.desk.events(&assignment.key, alive).await;
+    said.expect("stores");
+    assert!(heard().await.expect("it is alive") > first);
+    let events = vec![event(
+        &assignment.key,
+        3,
+        Kind::Finished(Box::new(finished(Outcome::Applied))),
+    )];
+    let said = world.desk.events(&assignment.key, events).await;
+    said.expect("stores");
+    assert_eq!(heard().await, None, "it is over");
+}
 use crate::deploy::Filter;
 
 on_both!(all_problems_of_a_manifest_come_at_once_and_nothing_is_recorded);

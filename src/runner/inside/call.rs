@@ -174,6 +174,8 @@ impl Run<'_> {
                 heard.say_progress(self.spool);
             }
             self.log.tick(self.spool, now);
+            let heartbeat = Duration::from_millis(self.job.heartbeat_ms);
+            self.spool.beat(heartbeat, now);
             self.spool.flush();
         }
         for rest in [split_out, split_err] {
@@ -243,7 +245,9 @@ impl Run<'_> {
             Rung::Killed => None,
         };
         let now = Instant::now();
-        [rung, drained, self.log.due()]
+        let heartbeat = Duration::from_millis(self.job.heartbeat_ms);
+        let beat = Some(self.spool.silent_until(heartbeat));
+        [rung, drained, self.log.due(), beat]
             .into_iter()
             .flatten()
             .map(|at| at.saturating_duration_since(now))

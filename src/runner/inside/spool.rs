@@ -35,6 +35,8 @@ pub(crate) struct Spool {
     run: String,
     attempt: u32,
     seq: u64,
+    /// When something was last said.
+    said: Instant,
     sender: Sender,
     syncer: Syncer,
     /// The last write error, while it lasts.
@@ -60,6 +62,7 @@ impl Spool {
             run: run.to_owned(),
             attempt,
             seq: 0,
+            said: Instant::now(),
             sender: Sender::start(),
             broken: None,
         })
@@ -68,6 +71,7 @@ impl Spool {
     /// Adds an event; returns where its line lies in the file, and its length.
     pub(crate) fn say(&mut self, kind: Kind) -> (u64, usize) {
         self.seq += 1;
+        self.said = Instant::now();
         let event = Event {
             v: PROTOCOL,
             run: self.run.clone(),
@@ -82,6 +86,18 @@ impl Spool {
             .expect("memory takes it, and keys are text");
         self.pending.push(b'\n');
         (place, self.pending.len() - before)
+    }
+
+    /// When it is time to say that the run goes on, if nothing else is said before.
+    pub(crate) fn silent_until(&self, heartbeat: Duration) -> Instant {
+        self.said + heartbeat
+    }
+
+    /// Says that the run goes on, if it is time.
+    pub(crate) fn beat(&mut self, heartbeat: Duration, now: Instant) {
+        if now >= self.silent_until(heartbeat) {
+            self.say(Kind::Alive);
+        }
     }
 
     /// Writes what waits, and only then sends it.

@@ -61,6 +61,7 @@ fn assignment() -> Assignment {
             shortcuts: crate::wire::runners::Shortcuts::default(),
             packages: Vec::new(),
             engine_digest: String::new(),
+            heartbeat_ms: crate::runner::job::heartbeat_ms(),
             unsealed: false,
         },
         launch: Launch::Process(ProcessConfiguration::default()),

@@ -45,6 +45,7 @@ fn assignment(key: &RunKey) -> Assignment {
             shortcuts: crate::wire::runners::Shortcuts::default(),
             packages: Vec::new(),
             engine_digest: String::new(),
+            heartbeat_ms: crate::runner::job::heartbeat_ms(),
             unsealed: false,
         },
         launch: Launch::Docker(DockerConfiguration::default()),

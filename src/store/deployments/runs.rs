@@ -102,6 +102,19 @@ pub(crate) async fn open(
     Ok(rows.into_iter().map(read).collect())
 }
 
+/// Whether any attempt of this server is not over.
+pub(crate) async fn is_any_open(
+    connection: &mut Connection,
+    holder: &str,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> =
+        sql::query("SELECT 1 FROM attempts WHERE ended_us IS NULL AND holder = $1 LIMIT 1")
+            .bind(holder)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
+}
+
 /// Records what was started, if the attempt is not over.
 pub(crate) async fn set_handle(
     connection: &mut Connection,
@@ -120,20 +133,36 @@ pub(crate) async fn set_handle(
     Ok(changed == 1)
 }
 
-/// Records the number of the last event stored.
-pub(crate) async fn set_last_seq(
+/// Records the number of the last event stored, and that the run was heard of now.
+pub(crate) async fn heard(
     connection: &mut Connection,
     run: &str,
     attempt: u32,
     last_seq: u64,
 ) -> Result<(), StoreError> {
-    sql::query("UPDATE attempts SET last_seq = $3 WHERE run = $1 AND attempt = $2")
+    sql::query("UPDATE attempts SET last_seq = $3, heard_us = $4 WHERE run = $1 AND attempt = $2")
         .bind(run)
         .bind(i64::from(attempt))
         .bind(column(last_seq))
+        .bind(clock::now_us())
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// When a run that goes on was last heard of, in microseconds since 1970; `None` before its first word.
+pub(crate) async fn heard_us(
+    connection: &mut Connection,
+    run: &str,
+    attempt: u32,
+) -> Result<Option<i64>, StoreError> {
+    let heard: Option<Option<i64>> =
+        sql::query("SELECT heard_us FROM attempts WHERE run = $1 AND attempt = $2")
+            .bind(run)
+            .bind(i64::from(attempt))
+            .fetch_optional(connection)
+            .await?;
+    Ok(heard.flatten())
 }
 
 /// Ends an attempt.

@@ -54,6 +54,23 @@ fn a_deploy_is_told_in_order_and_ends_applied() {
 }
 
 #[test]
+fn a_run_that_has_nothing_to_say_says_that_it_is_alive() {
+    let bench = Bench::scripted(
+        r#"case $1 in apply)
+          planned 1; started t.a; until [ -e state/go ]; do sleep 0.02; done
+          done_ t.a id-a; state a; applied 1;;
+        output) echo '{}';; esac"#,
+    );
+    let mut job = job("deploy", MAIN);
+    job["heartbeat_ms"] = json!(50);
+    let mut going = bench.start("spool", &job);
+    going.wait_for("it says that it is alive", |event| event["kind"] == "alive");
+    fs::write(bench.state().join("go"), "").expect("written");
+    let ended = going.ended();
+    assert_eq!(ended.finished()["outcome"], "applied");
+}
+
+#[test]
 fn nothing_to_change_is_said_so() {
     let bench =
         Bench::scripted("case $1 in apply) planned 0; applied 0;; output) echo '{}';; esac");

@@ -1,13 +1,15 @@
 //! Bad weather: what the machine under a deployment does to it, and the one clear answer to each.
 //!
 //! [`disk`] a full disk and one that takes no writes, [`clock`] a clock that jumps, [`hosts`] two hosts on one data directory,
-//! [`stubborn`] an engine that does not end, [`daemon`] a container daemon that is restarted, starves or has no space.
+//! [`stubborn`] an engine that does not end, [`daemon`] a container daemon that is restarted, starves or has no space,
+//! [`upgrade`] a newer program beside an older one.
 
 mod clock;
 mod daemon;
 mod disk;
 mod hosts;
 mod stubborn;
+mod upgrade;
 
 use std::fs::{self, File};
 use std::io::Write as _;
