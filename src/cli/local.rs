@@ -117,6 +117,7 @@ pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings 
             .file
             .parallel_runs
             .unwrap_or((processors / 2).max(2)),
+        runner_image: settings.file.runner_image.clone(),
     }
 }
 

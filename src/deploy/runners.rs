@@ -205,9 +205,12 @@ pub(super) fn launch(runner: &RunnerOffer) -> Result<Launch, Error> {
         "process" => serde_json::from_value(settings)
             .map(Launch::Process)
             .map_err(damaged),
+        "kubernetes" => serde_json::from_value(settings)
+            .map(Launch::Kubernetes)
+            .map_err(damaged),
         other => Err(Error::Conflict(format!(
             "the runner `{}` is of type `{other}`, which this version stores but cannot run; use a runner of type \
-             `docker` or `process`, for example with the reserved runner `{LOCAL}`",
+             `docker`, `process` or `kubernetes`, for example the reserved runner `{LOCAL}`",
             runner.id
         ))),
     }
@@ -218,6 +221,7 @@ pub(super) fn engine(launch: &Launch) -> Option<String> {
     match launch {
         Launch::Docker(docker) => docker.engine.clone(),
         Launch::Process(process) => process.engine.clone(),
+        Launch::Kubernetes(kubernetes) => kubernetes.engine.clone(),
     }
 }
 
@@ -226,6 +230,7 @@ pub(super) fn shortcuts(launch: &Launch) -> Shortcuts {
     match launch {
         Launch::Docker(docker) => docker.shortcuts,
         Launch::Process(process) => process.shortcuts,
+        Launch::Kubernetes(kubernetes) => kubernetes.shortcuts,
     }
     .unwrap_or_default()
 }
@@ -235,6 +240,7 @@ pub(super) fn deadlines(launch: &Launch) -> Option<Deadlines> {
     match launch {
         Launch::Docker(docker) => docker.deadlines,
         Launch::Process(process) => process.deadlines,
+        Launch::Kubernetes(kubernetes) => kubernetes.deadlines,
     }
 }
 
@@ -349,11 +355,11 @@ mod tests {
     #[test]
     fn a_type_that_cannot_run_yet_says_so() {
         let error = launch(&runner(
-            json!({"type": "kubernetes"}),
+            json!({"type": "kubernetes-gke"}),
             json!({"type": "local"}),
         ));
         let text = error.expect_err("refused").to_string();
-        assert!(text.contains("`kubernetes`"), "{text}");
+        assert!(text.contains("`kubernetes-gke`"), "{text}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::wire::runners::EnvironmentValue;
 const MAX_FILE: u64 = 128 * 1024 - 4096;
 
 /// Variables that the supervisor sets itself; a runner that names one is refused, because it would not get what it asks for.
-const OURS: &[&str] = &[
+pub(super) const OURS: &[&str] = &[
     "TF_CLI_CONFIG_FILE",
     "TF_DATA_DIR",
     "TF_INPUT",

@@ -7,6 +7,7 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod inside;
 pub(crate) mod job;
+pub(crate) mod kubernetes;
 pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod spec;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{event::Event, job::Job};
 use crate::model::phase::{FailureClass, Outcome};
+use crate::wire::kubernetes::KubernetesConfiguration;
 use crate::wire::runners::{DockerConfiguration, ProcessConfiguration};
 use crate::wire::state::Open;
 
@@ -45,6 +47,8 @@ pub(crate) enum Launch {
     Docker(DockerConfiguration),
     /// A child process in a session of its own.
     Process(ProcessConfiguration),
+    /// A Job in a cluster.
+    Kubernetes(Box<KubernetesConfiguration>),
 }
 
 /// What a worker claims: everything it needs to carry out one attempt. Pure data; secrets of the
@@ -76,6 +80,15 @@ pub(crate) enum Handle {
         pid: i32,
         /// Its start time (field 22 of `/proc/PID/stat`), so that a reused pid is not taken for it.
         started: u64,
+    },
+    /// A Job of Kubernetes.
+    Job {
+        /// Where it is.
+        namespace: String,
+        /// Its name there.
+        name: String,
+        /// Its uid, so that another one of that name is not taken for it.
+        uid: String,
     },
 }
 
@@ -185,12 +198,35 @@ pub(crate) struct Exit {
     pub(crate) out_of_memory: bool,
     /// Whether it is gone without a trace rather than ended.
     pub(crate) vanished: bool,
+    /// Who or what ended it, where the place knows that.
+    pub(crate) reason: Option<Reason>,
+}
+
+/// What a place says about a carrier that did not begin, or did not end by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// How the deployment is classed.
+    pub(crate) class: FailureClass,
+    /// In clear: what, where, what to do.
+    pub(crate) message: String,
+}
+
+impl From<Reason> for LaunchError {
+    fn from(reason: Reason) -> Self {
+        Self {
+            class: reason.class,
+            message: reason.message,
+            transient: false,
+        }
+    }
 }
 
 /// Carries runs in one kind of place. In order: [`ensure`](Launcher::ensure), `Desk::launched`, [`give`](Launcher::give),
 /// [`observe`](Launcher::observe), `Desk::complete`, [`remove`](Launcher::remove). Between these calls a launcher may keep open
 /// pipes in itself; when it lost them (another process adopts the run) everything is had from the spool.
 pub(crate) trait Launcher: Send + Sync {
+    /// Takes note of a run that was claimed or adopted, before anything else is asked of it: later calls name it by its key.
+    fn note(&self, _assignment: &Assignment) {}
     /// Makes what carries this attempt, or finds it where an earlier call already did. Nothing secret and no job goes into it yet.
     /// `say` tells people what takes long (`image`, `starting`).
     fn ensure(
@@ -278,4 +314,6 @@ pub(crate) struct HostSettings {
     pub(crate) engines: BTreeMap<String, std::path::PathBuf>,
     /// Runs at once.
     pub(crate) parallel: usize,
+    /// The image of runners in Kubernetes, where their pod template names none.
+    pub(crate) runner_image: Option<String>,
 }

@@ -9,6 +9,7 @@ pub(crate) mod deployments;
 pub(crate) mod explain;
 pub(crate) mod identity;
 pub(crate) mod identity_requests;
+pub(crate) mod kubernetes;
 pub(crate) mod objects;
 pub(crate) mod runners;
 pub(crate) mod shapes;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::objects::ObjectExtras;
+use super::kubernetes::{KubernetesCluster, KubernetesConfiguration, KubernetesJob};
 use super::runners::{DockerConfiguration, ProcessConfiguration};
 use super::words::{RunnerType, StateType};
 
@@ -62,7 +63,7 @@ pub(crate) struct ManifestResource {
 pub(crate) enum RunnerConfiguration {
     /// Jobs in a cluster that is reached with credentials.
     #[serde(rename = "kubernetes")]
-    Kubernetes(KubernetesRunner),
+    Kubernetes(KubernetesConfiguration),
     /// Jobs in a cluster of Google.
     #[serde(rename = "kubernetes-gke")]
     Gke(GkeRunner),
@@ -81,45 +82,6 @@ pub(crate) enum RunnerConfiguration {
     /// Processes on the host of the server.
     #[serde(rename = "process")]
     Process(ProcessConfiguration),
-}
-
-/// A runner in a cluster that is reached with credentials.
-#[derive(ToSchema)]
-pub(crate) struct KubernetesRunner {
-    job: KubernetesJob,
-    cluster: KubernetesCluster,
-}
-
-/// How jobs are made.
-#[derive(ToSchema)]
-pub(crate) struct KubernetesJob {
-    namespace: String,
-    service_account: String,
-    /// A pod template of Kubernetes, laid over the one of each job.
-    pod_template: Option<Map<String, Value>>,
-}
-
-/// A cluster and who to be there.
-#[derive(ToSchema)]
-pub(crate) struct KubernetesCluster {
-    cluster_data: KubernetesClusterData,
-    auth: KubernetesAuth,
-}
-
-/// How a cluster is reached.
-#[derive(ToSchema)]
-pub(crate) struct KubernetesClusterData {
-    certificate_authority_data: String,
-    server: String,
-    proxy_url: Option<String>,
-}
-
-/// Credentials; answers say `SECRET` where one is set.
-#[derive(ToSchema)]
-pub(crate) struct KubernetesAuth {
-    client_certificate_data: Option<String>,
-    client_key_data: Option<String>,
-    service_account_token: Option<String>,
 }
 
 /// A runner in a cluster of Google.

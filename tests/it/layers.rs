@@ -33,6 +33,8 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that only some rooms may name, by the start of the path below `src/`.
 const DOORS: &[(&str, &[&str])] = &[
     ("bollard", &["runner/docker"]),
+    ("kube", &["runner/kubernetes"]),
+    ("k8s_openapi", &["runner/kubernetes"]),
     ("sqlx", &["store/"]),
     ("hcl", &["hcl/", "hcl.rs"]),
     ("petgraph", &["graph/", "graph.rs"]),

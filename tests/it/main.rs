@@ -22,6 +22,7 @@ mod fire;
 mod fresh;
 mod inside;
 mod kills;
+mod kubernetes;
 mod layers;
 mod postgres;
 mod proxy;

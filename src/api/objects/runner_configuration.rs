@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::api::body::{Fields, Problems, Text, unknown_word};
 use crate::api::error::Problem;
 use crate::model::diag::pointer;
+use crate::runner::kubernetes as pod_templates;
+use crate::wire::kubernetes::KubernetesConfiguration;
 use crate::wire::runners::{Deadlines, DockerConfiguration, ProcessConfiguration};
 use crate::wire::words::{RunnerType, StateType};
 
@@ -57,7 +59,10 @@ pub(crate) fn runner(found: &mut Problems, map: Map<String, Value>) -> Map<Strin
         return stored;
     };
     match kind.as_str() {
-        "kubernetes" => kubernetes(found, &mut fields, &kind),
+        "kubernetes" => {
+            kubernetes(found, &mut fields, &kind);
+            ours_of_kubernetes(found, &mut fields, &stored);
+        }
         "kubernetes-gke" => gke(found, &mut fields, &kind),
         "kubernetes-eks" => eks(found, &mut fields, &kind),
         "kubernetes-agent" => agent(found, &mut fields, &kind),
@@ -222,6 +227,33 @@ fn kubernetes(found: &mut Problems, fields: &mut Fields, kind: &str) {
     }
     only(found, &auth, kind);
     only(found, &cluster, kind);
+}
+
+/// Our own keys, and the pod template as a whole: it is refused when it is stored rather than when a run begins.
+fn ours_of_kubernetes(found: &mut Problems, fields: &mut Fields, stored: &Map<String, Value>) {
+    for key in ["engine", "environment", "shortcuts", "deadlines", "start_secs", "allow_loosening"] {
+        fields.value(key);
+    }
+    if !found.is_empty() {
+        return;
+    }
+    let mut map = stored.clone();
+    map.remove("type");
+    match serde_json::from_value::<KubernetesConfiguration>(Value::Object(map)) {
+        Err(error) => found.invalid(
+            "/runner_configuration",
+            mismatch("kubernetes", &error.to_string()),
+        ),
+        Ok(kubernetes) => {
+            engine(found, kubernetes.engine.as_deref());
+            environment(found, kubernetes.environment.keys());
+            deadlines(found, kubernetes.deadlines);
+            for wrong in pod_templates::check(&kubernetes) {
+                let at = format!("/runner_configuration/job/pod_template{}", wrong.at);
+                found.invalid(&at, format!("pod_template: `{}` {}", wrong.at, wrong.why));
+            }
+        }
+    }
 }
 
 fn gke(found: &mut Problems, fields: &mut Fields, kind: &str) {

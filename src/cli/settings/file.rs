@@ -65,6 +65,9 @@ pub(crate) struct File {
     /// What `windlass serve` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) serve: Option<ServeFile>,
+    /// The image of runners in Kubernetes, as its nodes pull it, where their pod template names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runner_image: Option<String>,
     /// Runs at once; half the processors, at least two, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parallel_runs: Option<usize>,

@@ -25,6 +25,7 @@ const GONE: Exit = Exit {
     code: None,
     out_of_memory: false,
     vanished: true,
+    reason: None,
 };
 
 /// Sends every event above `after` and returns when the container has ended and all were sent.
@@ -93,6 +94,7 @@ fn exit(seen: &container::Seen) -> Exit {
         code: seen.exit_code,
         out_of_memory: seen.out_of_memory,
         vanished: false,
+        reason: None,
     }
 }
 

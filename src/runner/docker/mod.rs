@@ -393,7 +393,7 @@ impl Launcher for DockerLauncher {
                 self.forget(id);
                 container::remove(&daemon, id, None).await?;
             }
-            Some(Handle::Process { .. }) | None => {
+            Some(Handle::Process { .. } | Handle::Job { .. }) | None => {
                 container::remove(&daemon, &name, None).await?;
             }
         }
@@ -475,14 +475,18 @@ impl DockerLauncher {
 fn configuration(assignment: &Assignment) -> Result<&DockerConfiguration, LaunchError> {
     match &assignment.launch {
         Launch::Docker(wanted) => Ok(wanted),
-        Launch::Process(_) => Err(internal("a process was given to the launcher for Docker")),
+        Launch::Process(_) | Launch::Kubernetes(_) => Err(internal(
+            "another run was given to the launcher for Docker",
+        )),
     }
 }
 
 fn container_id(handle: &Handle) -> Result<&str, LaunchError> {
     match handle {
         Handle::Container { id } => Ok(id),
-        Handle::Process { .. } => Err(internal("a process was given to the launcher for Docker")),
+        Handle::Process { .. } | Handle::Job { .. } => Err(internal(
+            "another run was given to the launcher for Docker",
+        )),
     }
 }
 

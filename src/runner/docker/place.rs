@@ -255,6 +255,7 @@ mod tests {
             environment_allow: None,
             engines: BTreeMap::new(),
             parallel: 1,
+            runner_image: None,
         }
     }
 

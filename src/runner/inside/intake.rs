@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufRead, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path};
+use std::sync::mpsc::SyncSender;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::child::Word;
 use super::place::ROOT;
 use crate::hcl::Bundle;
 use crate::model::phase::FailureClass;
+use crate::runner::event::seq_of;
 use crate::runner::job::{Job, PROTOCOL};
 
 /// A job is no longer than this.
@@ -44,6 +47,74 @@ pub(crate) fn read(input: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     input.take(MAX_JOB + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// How a supervisor says on its standard output that a line arrived whole; no event begins like that.
+pub(crate) const HEARD: &[u8] = b"{\"heard\":true}\n";
+
+/// Reads the first line of an input that stays open, and says so. One that does not end is no job.
+pub(crate) fn line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(MAX_JOB + 1).read_until(b'\n', &mut bytes)?;
+    match bytes.pop() {
+        Some(b'\n') => {
+            let mut out = io::stdout().lock();
+            // Whoever spoke may be gone.
+            let _ = out.write_all(HEARD).and_then(|()| out.flush());
+            Ok(bytes)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What may be asked of a supervisor after it has its job.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// `stop`: as a SIGTERM.
+    Stop,
+    /// `from N`: to print once more every event above N.
+    From(u64),
+}
+
+impl Asked {
+    /// Reads a line; `None`: it is none of these, for example another copy of the job.
+    fn read(line: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line.get(..line.len().min(64))?).ok()?;
+        match text.trim().split_once(' ') {
+            Some(("from", after)) => after.parse().ok().map(Self::From),
+            _ if text.trim() == "stop" => Some(Self::Stop),
+            _ => None,
+        }
+    }
+}
+
+/// Hears what is asked until the input ends.
+pub(crate) fn listen(input: &mut impl BufRead, spool: &Path, stop: &SyncSender<Word>) {
+    while let Ok(line) = line(input) {
+        if line.is_empty() {
+            return;
+        }
+        match Asked::read(&line) {
+            Some(Asked::Stop) => drop(stop.send(Word::Stop)),
+            Some(Asked::From(after)) => {
+                let _ = again(spool, after, &mut io::stdout().lock());
+            }
+            None => {}
+        }
+    }
+}
+
+/// Prints what the spool has above `after`; what is only written in part comes by itself later.
+fn again(spool: &Path, after: u64, out: &mut impl io::Write) -> io::Result<()> {
+    let mut events = io::BufReader::new(fs::File::open(spool)?);
+    let mut line = Vec::new();
+    while events.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        if seq_of(&line).is_some_and(|seq| seq > after) {
+            out.write_all(&line)?;
+        }
+        line.clear();
+    }
+    out.flush()
 }
 
 /// Checks a job document.

@@ -48,6 +48,7 @@ use crate::runner::event::{Finished, Kind};
 use crate::wire::deployments::RunRecord;
 
 pub(crate) use self::child::stat;
+pub(crate) use self::intake::HEARD;
 pub(crate) use self::prepare::platform;
 
 /// Words on their way to the one loop; the engine's pipes wait when it is behind.
@@ -70,6 +71,10 @@ pub(crate) struct Options {
     pub(crate) session: bool,
     /// `--launcher NAME`, for the run record.
     pub(crate) launcher: String,
+    /// `--lines`: standard input stays open; the job is its first line, and [`intake::Asked`] may follow.
+    pub(crate) lines: bool,
+    /// `--inherit`: the engine gets the variables of this process, too: whoever made the pod put them there.
+    pub(crate) inherit: bool,
 }
 
 impl Options {
@@ -82,12 +87,19 @@ impl Options {
             wait: Duration::from_secs(600),
             session: false,
             launcher: "docker".to_owned(),
+            lines: false,
+            inherit: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(flag) = arguments.next() {
             let flag = flag.to_string_lossy().into_owned();
-            if flag == "--session" {
-                options.session = true;
+            match &*flag {
+                "--session" => options.session = true,
+                "--lines" => options.lines = true,
+                "--inherit" => options.inherit = true,
+                _ => {}
+            }
+            if matches!(&*flag, "--session" | "--lines" | "--inherit") {
                 continue;
             }
             let value = arguments
@@ -142,7 +154,7 @@ pub(crate) fn main() -> ExitCode {
         complain(&format!("cannot listen for signals: {}", error.kind()));
         return ExitCode::from(4);
     }
-    let Some(bytes) = wait_for_job(options.wait, &words) else {
+    let Some(bytes) = wait_for_job(&options, &words, sender.clone()) else {
         return ExitCode::from(3);
     };
     supervise(&options, &bytes, &words, sender)
@@ -179,12 +191,26 @@ fn listen(words: SyncSender<Word>) -> io::Result<()> {
 }
 
 /// Waits for the whole job. `None`: none came in time, we were asked to stop, or its sender died.
-fn wait_for_job(patience: Duration, words: &Receiver<Word>) -> Option<Vec<u8>> {
+fn wait_for_job(
+    options: &Options,
+    words: &Receiver<Word>,
+    stop: SyncSender<Word>,
+) -> Option<Vec<u8>> {
     let (sender, read) = sync_channel(1);
-    std::thread::spawn(move || {
-        let _ = sender.send(intake::read(io::stdin().lock()));
-    });
-    let until = Instant::now() + patience;
+    match options.lines {
+        false => std::thread::spawn(move || {
+            let _ = sender.send(intake::read(io::stdin().lock()));
+        }),
+        true => {
+            let spool = options.spool.join(spool::EVENTS);
+            std::thread::spawn(move || {
+                let mut input = io::stdin().lock();
+                let _ = sender.send(intake::line(&mut input));
+                intake::listen(&mut input, &spool, &stop);
+            })
+        }
+    };
+    let until = Instant::now() + options.wait;
     loop {
         match read.recv_timeout(Duration::from_millis(20)) {
             Ok(Ok(bytes)) if !bytes.is_empty() => return Some(bytes),

@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::runner::engine::Kind;
+use crate::runner::environment;
 use crate::runner::job::Job;
 
 /// Providers make Unix sockets in the temporary directory, and the path of a socket is short.
@@ -119,9 +120,16 @@ impl Place {
     }
 
     /// Everything the engine gets, and nothing else.
-    pub(crate) fn environment(&self, job: &Job, memory: &Memory) -> BTreeMap<String, String> {
+    pub(crate) fn environment(
+        &self,
+        job: &Job,
+        memory: &Memory,
+        inherited: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let mut environment = BTreeMap::from([
+        let mut environment = inherited;
+        environment.extend([
+
             ("HOME".to_owned(), text(&self.home)),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             (
@@ -173,6 +181,22 @@ impl Place {
         downloaded.sort();
         (downloaded, linked)
     }
+}
+
+/// Variables of this process that an engine may have: not those by which somebody would change what we ask of it.
+pub(crate) fn inherited(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    let is_ours = |name: &str| {
+        ["WINDLASS_", "TF_CLI_ARGS", "TF_LOG", "RUNNER_GIT_SSH_KEYS"]
+            .iter()
+            .any(|start| name.starts_with(start))
+            || environment::OURS.contains(&name)
+    };
+    variables
+        .into_iter()
+        .filter(|(name, _)| !is_ours(name))
+        .collect()
 }
 
 /// Memory that the container may use, if it is limited.

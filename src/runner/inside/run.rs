@@ -226,7 +226,11 @@ impl<'a> Run<'a> {
                 .unwrap_or_default();
         }
         let usable = place::Memory::found(job.shortcuts.use_memory);
-        let environment = place.environment(job, &usable);
+        let inherited = match options.inherit {
+            true => place::inherited(std::env::vars()),
+            false => BTreeMap::new(),
+        };
+        let environment = place.environment(job, &usable, inherited);
         let mut facts = Facts {
             open,
             clean: true,

@@ -213,9 +213,9 @@ impl ProcessLauncher {
 fn process(handle: &Handle) -> Result<(i32, u64), LaunchError> {
     match handle {
         Handle::Process { pid, started } => Ok((*pid, *started)),
-        Handle::Container { .. } => Err(error(
+        Handle::Container { .. } | Handle::Job { .. } => Err(error(
             FailureClass::Internal,
-            "this run is a container, not a process",
+            "this run is no process",
         )),
     }
 }
@@ -322,6 +322,7 @@ impl Launcher for ProcessLauncher {
             code,
             out_of_memory: false,
             vanished: code.is_none(),
+            reason: None,
         })
     }
 

@@ -26,6 +26,7 @@ fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
             environment_allow: None,
             engines: BTreeMap::from([("opentofu".to_owned(), PathBuf::from("/bin/sh"))]),
             parallel: 1,
+            runner_image: None,
         },
         program,
     )

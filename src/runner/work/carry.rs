@@ -47,6 +47,7 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
 ) {
     let assignment = carried.assignment();
     let key = &assignment.key;
+    launcher.note(assignment);
     let run = Run {
         desk,
         launcher,

@@ -64,6 +64,18 @@ pub(crate) fn of(
         Outcome::Failed
     };
     let what = carrier(launch);
+    if let Some(reason) = exit.reason.clone() {
+        let outcome = match (asked, reason.class) {
+            (true, _) => Outcome::Cancelled,
+            (false, FailureClass::Lost) => Outcome::Lost,
+            (false, _) => Outcome::Failed,
+        };
+        return RunEnd::Died {
+            outcome,
+            failure_class: reason.class,
+            message: format!("{}; {goes_on}", reason.message),
+        };
+    }
     if exit.out_of_memory {
         return RunEnd::Died {
             outcome: failed,
@@ -108,6 +120,12 @@ fn never_began(
         return cancelled();
     }
     let what = carrier(launch);
+    // What the place knows says more than what came of writing to it.
+    let unable = exit.reason.clone().map(LaunchError::from).map(|reason| LaunchError {
+        // An eviction or a lost node hits the next attempt only by chance.
+        transient: matches!(reason.class, FailureClass::Killed | FailureClass::Lost),
+        ..reason
+    }).or(unable);
     let (message, class, final_) = match unable {
         Some(error) => (error.message, error.class, !error.transient),
         None => (
@@ -143,6 +161,7 @@ fn carrier(launch: &Launch) -> &'static str {
     match launch {
         Launch::Docker(_) => "container",
         Launch::Process(_) => "runner process",
+        Launch::Kubernetes(_) => "pod",
     }
 }
 
@@ -152,7 +171,7 @@ fn limit(launch: &Launch) -> String {
             " of {} MiB",
             wanted.memory_bytes.unwrap_or(2 << 30) / (1 << 20)
         ),
-        Launch::Process(_) => String::new(),
+        Launch::Process(_) | Launch::Kubernetes(_) => String::new(),
     }
 }
 
@@ -160,6 +179,7 @@ fn code(exit: &Exit, launch: &Launch) -> String {
     let spool = match launch {
         Launch::Docker(_) => "the disk of the Docker daemon",
         Launch::Process(_) => "the disk of the data directory",
+        Launch::Kubernetes(_) => "the disk of the node",
     };
     match exit.code {
         Some(code) if code == i64::from(NO_SPACE) => {
@@ -184,6 +204,7 @@ mod tests {
             code: Some(code),
             out_of_memory: false,
             vanished: false,
+            reason: None,
         }
     }
 
@@ -234,6 +255,7 @@ mod tests {
             code: None,
             out_of_memory: false,
             vanished: true,
+            reason: None,
         });
         assert_eq!((outcome, failure), (Outcome::Lost, FailureClass::Lost));
         let (outcome, failure, message) = class(exit(137));

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::carry::{Carried, carry};
 use super::docker::DockerLauncher;
+use super::kubernetes::KubernetesLauncher;
 use super::process::ProcessLauncher;
 use super::{Adoptable, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
 
@@ -52,16 +53,28 @@ pub(crate) async fn run<D: Desk + 'static>(
     stop: CancellationToken,
 ) -> Result<(), WorkError> {
     let parallel = host.parallel.max(1);
-    let docker = Arc::new(DockerLauncher::new(host.clone()));
-    let process = Arc::new(ProcessLauncher::new(host));
-    run_with(desk, docker, process, parallel, stop).await
+    let launchers = Launchers {
+        docker: Arc::new(DockerLauncher::new(host.clone())),
+        process: Arc::new(ProcessLauncher::new(host.clone())),
+        kubernetes: Arc::new(KubernetesLauncher::new(host)),
+    };
+    run_with(desk, launchers, parallel, stop).await
 }
 
-/// [`run`] with any two launchers.
-pub(crate) async fn run_with<D, C, P>(
+/// One launcher for each kind of place.
+pub(crate) struct Launchers<C, P, K> {
+    /// Containers of this host.
+    pub(crate) docker: Arc<C>,
+    /// Processes of this host.
+    pub(crate) process: Arc<P>,
+    /// Jobs of clusters.
+    pub(crate) kubernetes: Arc<K>,
+}
+
+/// [`run`] with any launchers.
+pub(crate) async fn run_with<D, C, P, K>(
     desk: Arc<D>,
-    docker: Arc<C>,
-    process: Arc<P>,
+    launchers: Launchers<C, P, K>,
     parallel: usize,
     stop: CancellationToken,
 ) -> Result<(), WorkError>
@@ -69,11 +82,11 @@ where
     D: Desk + 'static,
     C: Launcher + 'static,
     P: Launcher + 'static,
+    K: Launcher + 'static,
 {
     let mut worker = Worker {
         desk,
-        docker,
-        process,
+        launchers,
         parallel,
         active: Arc::default(),
         tasks: JoinSet::new(),
@@ -106,10 +119,9 @@ where
 /// Runs that a task follows, and how to tell that task that somebody asked to cancel.
 type Active = Arc<Mutex<BTreeMap<RunKey, CancellationToken>>>;
 
-struct Worker<D, C, P> {
+struct Worker<D, C, P, K> {
     desk: Arc<D>,
-    docker: Arc<C>,
-    process: Arc<P>,
+    launchers: Launchers<C, P, K>,
     parallel: usize,
     active: Active,
     tasks: JoinSet<()>,
@@ -132,11 +144,12 @@ impl Drop for Entry {
     }
 }
 
-impl<D, C, P> Worker<D, C, P>
+impl<D, C, P, K> Worker<D, C, P, K>
 where
     D: Desk + 'static,
     C: Launcher + 'static,
     P: Launcher + 'static,
+    K: Launcher + 'static,
 {
     /// One look at everything; returns whether there is nothing left to wait for.
     async fn look(&mut self) -> Result<bool, WorkError> {
@@ -161,7 +174,10 @@ where
             self.swept = Some(Instant::now());
             self.sweep();
         }
-        let standing_by = self.docker.tend().await + self.process.tend().await;
+        let launchers = &self.launchers;
+        let standing_by = launchers.docker.tend().await
+            + launchers.process.tend().await
+            + launchers.kubernetes.tend().await;
         Ok(!claimed && standing_by == 0 && self.keys().is_empty() && self.sweeping.is_empty())
     }
 
@@ -211,28 +227,40 @@ where
             active: Arc::clone(&self.active),
             key,
         };
-        let desk = Arc::clone(&self.desk);
         match carried.assignment().launch {
             Launch::Docker(_) => {
-                let launcher = Arc::clone(&self.docker);
-                self.tasks.spawn(async move {
-                    carry(&*desk, &*launcher, carried, &cancel).await;
-                    drop(entry);
-                });
+                let launcher = Arc::clone(&self.launchers.docker);
+                self.spawn(launcher, carried, cancel, entry);
             }
             Launch::Process(_) => {
-                let launcher = Arc::clone(&self.process);
-                self.tasks.spawn(async move {
-                    carry(&*desk, &*launcher, carried, &cancel).await;
-                    drop(entry);
-                });
+                let launcher = Arc::clone(&self.launchers.process);
+                self.spawn(launcher, carried, cancel, entry);
+            }
+            Launch::Kubernetes(_) => {
+                let launcher = Arc::clone(&self.launchers.kubernetes);
+                self.spawn(launcher, carried, cancel, entry);
             }
         }
     }
 
+    fn spawn<L: Launcher + 'static>(
+        &mut self,
+        launcher: Arc<L>,
+        carried: Carried,
+        cancel: CancellationToken,
+        entry: Entry,
+    ) {
+        let desk = Arc::clone(&self.desk);
+        self.tasks.spawn(async move {
+            carry(&*desk, &*launcher, carried, &cancel).await;
+            drop(entry);
+        });
+    }
+
     /// Removes in the background what no run owns.
     fn sweep(&mut self) {
-        let (docker, process) = (Arc::clone(&self.docker), Arc::clone(&self.process));
+        let docker = Arc::clone(&self.launchers.docker);
+        let process = Arc::clone(&self.launchers.process);
         let active = Arc::clone(&self.active);
         self.sweeping.spawn(async move {
             let owned = |key: &RunKey| {

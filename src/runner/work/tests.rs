@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::run_with;
+use super::{Launchers, run_with};
 use crate::model::phase::{FailureClass, Outcome};
 use crate::runner::event::{Event, Finished, Kind};
 use crate::runner::job::{Action, Deadlines, Job, PROTOCOL};
@@ -183,7 +183,12 @@ impl World {
         let desk = Arc::new(FakeDesk(Arc::clone(self)));
         let launcher = Arc::new(FakeLauncher(Arc::clone(self)));
         let idle = Arc::new(Nothing);
-        run_with(desk, launcher, idle, parallel, CancellationToken::new())
+        let launchers = Launchers {
+            docker: launcher,
+            process: Arc::clone(&idle),
+            kubernetes: idle,
+        };
+        run_with(desk, launchers, parallel, CancellationToken::new())
             .await
             .expect("the desk answers");
     }
@@ -376,6 +381,7 @@ impl Launcher for FakeLauncher {
                 code: None,
                 out_of_memory: false,
                 vanished: true,
+                reason: None,
             });
         }
         for event in spool {
@@ -390,6 +396,7 @@ impl Launcher for FakeLauncher {
             code: Some(if died.is_some() { 137 } else { 0 }),
             out_of_memory: false,
             vanished: false,
+            reason: None,
         })
     }
 
