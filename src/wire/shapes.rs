@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::objects::ObjectExtras;
 use super::kubernetes::{KubernetesCluster, KubernetesConfiguration, KubernetesJob};
+use super::objects::ObjectExtras;
 use super::runners::{DockerConfiguration, ProcessConfiguration};
 use super::words::{RunnerType, StateType};
 

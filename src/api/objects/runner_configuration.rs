@@ -231,7 +231,14 @@ fn kubernetes(found: &mut Problems, fields: &mut Fields, kind: &str) {
 
 /// Our own keys, and the pod template as a whole: it is refused when it is stored rather than when a run begins.
 fn ours_of_kubernetes(found: &mut Problems, fields: &mut Fields, stored: &Map<String, Value>) {
-    for key in ["engine", "environment", "shortcuts", "deadlines", "start_secs", "allow_loosening"] {
+    for key in [
+        "engine",
+        "environment",
+        "shortcuts",
+        "deadlines",
+        "start_secs",
+        "allow_loosening",
+    ] {
         fields.value(key);
     }
     if !found.is_empty() {

@@ -475,18 +475,18 @@ impl DockerLauncher {
 fn configuration(assignment: &Assignment) -> Result<&DockerConfiguration, LaunchError> {
     match &assignment.launch {
         Launch::Docker(wanted) => Ok(wanted),
-        Launch::Process(_) | Launch::Kubernetes(_) => Err(internal(
-            "another run was given to the launcher for Docker",
-        )),
+        Launch::Process(_) | Launch::Kubernetes(_) => {
+            Err(internal("another run was given to the launcher for Docker"))
+        }
     }
 }
 
 fn container_id(handle: &Handle) -> Result<&str, LaunchError> {
     match handle {
         Handle::Container { id } => Ok(id),
-        Handle::Process { .. } | Handle::Job { .. } => Err(internal(
-            "another run was given to the launcher for Docker",
-        )),
+        Handle::Process { .. } | Handle::Job { .. } => {
+            Err(internal("another run was given to the launcher for Docker"))
+        }
     }
 }
 

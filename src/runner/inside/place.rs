@@ -129,7 +129,6 @@ impl Place {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut environment = inherited;
         environment.extend([
-
             ("HOME".to_owned(), text(&self.home)),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             (

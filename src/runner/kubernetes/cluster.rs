@@ -138,10 +138,17 @@ impl Cluster {
                 ),
             ),
             // A quota and an admission policy refuse as a missing right does, with other words.
-            Some(403) if said.contains("exceeded quota") || said.contains("violates PodSecurity") => refused(
-                FailureClass::StartFailed,
-                format!("could not {what}: the namespace `{namespace}` does not admit it: {}", clipped(&said)),
-            ),
+            Some(403)
+                if said.contains("exceeded quota") || said.contains("violates PodSecurity") =>
+            {
+                refused(
+                    FailureClass::StartFailed,
+                    format!(
+                        "could not {what}: the namespace `{namespace}` does not admit it: {}",
+                        clipped(&said)
+                    ),
+                )
+            }
             Some(403) => refused(
                 FailureClass::ConfigInvalid,
                 format!(
@@ -151,15 +158,26 @@ impl Cluster {
             ),
             Some(404) => refused(
                 FailureClass::ConfigInvalid,
-                format!("could not {what}: the API server `{}` says that it is not there ({}); is `{namespace}` the right namespace?", self.server, clipped(&said)),
+                format!(
+                    "could not {what}: the API server `{}` says that it is not there ({}); is `{namespace}` the right namespace?",
+                    self.server,
+                    clipped(&said)
+                ),
             ),
             Some(code @ (400 | 405..=408 | 410..=428)) => refused(
                 FailureClass::ConfigInvalid,
-                format!("could not {what}: the API server refuses it ({code}): {}", clipped(&said)),
+                format!(
+                    "could not {what}: the API server refuses it ({code}): {}",
+                    clipped(&said)
+                ),
             ),
             Some(code) => LaunchError {
                 class: FailureClass::RunnerUnreachable,
-                message: format!("could not {what}: the API server `{}` answers {code}: {}", self.server, clipped(&said)),
+                message: format!(
+                    "could not {what}: the API server `{}` answers {code}: {}",
+                    self.server,
+                    clipped(&said)
+                ),
                 transient: true,
             },
             None => {

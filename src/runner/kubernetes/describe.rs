@@ -61,7 +61,10 @@ pub(super) fn job(wanted: &Wanted<'_>) -> Result<Value, LaunchError> {
             wrong.join("; ")
         )));
     }
-    if template::main(&template).and_then(|main| main.get("image")).is_none() {
+    if template::main(&template)
+        .and_then(|main| main.get("image"))
+        .is_none()
+    {
         return Err(refused(
             "no image is named for runners in Kubernetes: build one (`windlass runner-image build`), push it to a registry \
              that the cluster reads, and name it in this server's settings (`runner_image: REFERENCE`) or as `image` of the \

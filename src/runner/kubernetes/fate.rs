@@ -31,7 +31,11 @@ fn reason(class: FailureClass, message: impl Into<String>) -> Reason {
 /// The state of the supervisor's container.
 fn state(pod: &Pod) -> Option<&ContainerState> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    statuses.iter().find(|status| status.name == MAIN)?.state.as_ref()
+    statuses
+        .iter()
+        .find(|status| status.name == MAIN)?
+        .state
+        .as_ref()
 }
 
 fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
@@ -40,14 +44,21 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
 }
 
 fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
 }
 
 /// The image that a pod wants.
 fn image(pod: &Pod) -> &str {
     pod.spec
         .as_ref()
-        .and_then(|spec| spec.containers.iter().find(|container| container.name == MAIN))
+        .and_then(|spec| {
+            spec.containers
+                .iter()
+                .find(|container| container.name == MAIN)
+        })
         .and_then(|container| container.image.as_deref())
         .unwrap_or_default()
 }
@@ -69,25 +80,36 @@ pub(super) fn start(job: &Job, pod: Option<&Pod>, events: &[Event], namespace: &
                 "InvalidImageName" => {
                     return Start::Hopeless(reason(
                         FailureClass::ImageMissing,
-                        format!("`{image}` is no name of an image (InvalidImageName); correct `runner_image` or the pod template"),
+                        format!(
+                            "`{image}` is no name of an image (InvalidImageName); correct `runner_image` or the pod template"
+                        ),
                     ));
                 }
                 "ErrImageNeverPull" => {
                     return Start::Hopeless(reason(
                         FailureClass::ImageMissing,
-                        format!("the node does not have the image `{image}`, and the pod template forbids to pull it (ErrImageNeverPull)"),
+                        format!(
+                            "the node does not have the image `{image}`, and the pod template forbids to pull it (ErrImageNeverPull)"
+                        ),
                     ));
                 }
-                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+                "ErrImagePull"
+                | "ImagePullBackOff"
+                | "RegistryUnavailable"
+                | "ImageInspectError" => {
                     return Start::Waiting(Some(reason(
                         FailureClass::ImageMissing,
-                        format!("the node cannot pull the image `{image}` ({why}): {words}. Push it there, correct its name, or give the pod template `imagePullSecrets`"),
+                        format!(
+                            "the node cannot pull the image `{image}` ({why}): {words}. Push it there, correct its name, or give the pod template `imagePullSecrets`"
+                        ),
                     )));
                 }
                 "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                     return Start::Waiting(Some(reason(
                         FailureClass::StartFailed,
-                        format!("the container cannot be made ({why}): {words}. A Secret or ConfigMap that the pod template names may be missing, or the image lacks `/windlass`"),
+                        format!(
+                            "the container cannot be made ({why}): {words}. A Secret or ConfigMap that the pod template names may be missing, or the image lacks `/windlass`"
+                        ),
                     )));
                 }
                 _ => {}
@@ -104,7 +126,9 @@ pub(super) fn start(job: &Job, pod: Option<&Pod>, events: &[Event], namespace: &
         let words = clipped(scheduled.message.as_deref().unwrap_or_default());
         return Start::Waiting(Some(reason(
             FailureClass::StartFailed,
-            format!("no node takes the pod ({why}): {words}. Add room, or change what the pod template asks for"),
+            format!(
+                "no node takes the pod ({why}): {words}. Add room, or change what the pod template asks for"
+            ),
         )));
     }
     Start::Waiting(None)
@@ -112,14 +136,27 @@ pub(super) fn start(job: &Job, pod: Option<&Pod>, events: &[Event], namespace: &
 
 /// A Job that has no pod: its controller says why in events, and nowhere else.
 fn without_pod(job: &Job, events: &[Event], namespace: &str) -> Start {
-    let ended = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    if let Some(failed) = ended.into_iter().find(|condition| condition.type_ == "Failed" && condition.status == "True") {
+    let ended = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    if let Some(failed) = ended
+        .into_iter()
+        .find(|condition| condition.type_ == "Failed" && condition.status == "True")
+    {
         return Start::Hopeless(reason(
             FailureClass::StartFailed,
-            format!("the Job ended before its pod ran ({}): {}", failed.reason.as_deref().unwrap_or("Failed"), clipped(failed.message.as_deref().unwrap_or_default())),
+            format!(
+                "the Job ended before its pod ran ({}): {}",
+                failed.reason.as_deref().unwrap_or("Failed"),
+                clipped(failed.message.as_deref().unwrap_or_default())
+            ),
         ));
     }
-    let refused = events.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"));
+    let refused = events
+        .iter()
+        .rev()
+        .find(|event| event.reason.as_deref() == Some("FailedCreate"));
     Start::Waiting(refused.map(|event| {
         let words = clipped(event.message.as_deref().unwrap_or_default());
         let todo = if words.contains("exceeded quota") {
@@ -143,7 +180,8 @@ pub(super) fn end(pod: &Pod) -> Option<Exit> {
     if terminated.is_none() && !ended {
         return None;
     }
-    let out_of_memory = terminated.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"));
+    let out_of_memory =
+        terminated.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"));
     let code = terminated.map(|ended| match ended.signal {
         Some(signal) if signal > 0 => 128 + i64::from(signal),
         _ => i64::from(ended.exit_code),
@@ -162,19 +200,43 @@ pub(super) fn disrupted(pod: &Pod) -> Option<Reason> {
     if status.reason.as_deref() == Some("Evicted") {
         return Some(reason(
             FailureClass::Killed,
-            format!("the node evicted the pod: {}", clipped(status.message.as_deref().unwrap_or("it was short of something"))),
+            format!(
+                "the node evicted the pod: {}",
+                clipped(
+                    status
+                        .message
+                        .as_deref()
+                        .unwrap_or("it was short of something")
+                )
+            ),
         ));
     }
     if status.reason.as_deref() == Some("DeadlineExceeded") {
-        return Some(reason(FailureClass::Timeout, "the pod outlived the Job's outer deadline and was ended"));
+        return Some(reason(
+            FailureClass::Timeout,
+            "the pod outlived the Job's outer deadline and was ended",
+        ));
     }
-    let target = condition(pod, "DisruptionTarget").filter(|condition| condition.status == "True")?;
+    let target =
+        condition(pod, "DisruptionTarget").filter(|condition| condition.status == "True")?;
     let words = clipped(target.message.as_deref().unwrap_or_default());
     Some(match target.reason.as_deref() {
-        Some("DeletionByTaintManager") => reason(FailureClass::Lost, format!("the pod's node was lost or tainted, and the cluster gave the pod up: {words}")),
-        Some("DeletionByPodGC") => reason(FailureClass::Lost, format!("the pod's node is gone: {words}")),
-        Some(why) => reason(FailureClass::Killed, format!("the cluster ended the pod ({why}): {words}")),
-        None => reason(FailureClass::Killed, format!("the cluster ended the pod: {words}")),
+        Some("DeletionByTaintManager") => reason(
+            FailureClass::Lost,
+            format!("the pod's node was lost or tainted, and the cluster gave the pod up: {words}"),
+        ),
+        Some("DeletionByPodGC") => reason(
+            FailureClass::Lost,
+            format!("the pod's node is gone: {words}"),
+        ),
+        Some(why) => reason(
+            FailureClass::Killed,
+            format!("the cluster ended the pod ({why}): {words}"),
+        ),
+        None => reason(
+            FailureClass::Killed,
+            format!("the cluster ended the pod: {words}"),
+        ),
     })
 }
 
@@ -182,20 +244,29 @@ fn memory(pod: &Pod) -> Reason {
     let limit = pod
         .spec
         .as_ref()
-        .and_then(|spec| spec.containers.iter().find(|container| container.name == MAIN))
+        .and_then(|spec| {
+            spec.containers
+                .iter()
+                .find(|container| container.name == MAIN)
+        })
         .and_then(|container| container.resources.as_ref()?.limits.as_ref()?.get("memory"))
         .map(|limit| format!(" of {}", limit.0))
         .unwrap_or_default();
     reason(
         FailureClass::OutOfMemory,
-        format!("the pod hit its memory limit{limit} and was killed. Raise `resources.limits.memory` of the container `{MAIN}` in the runner's pod template"),
+        format!(
+            "the pod hit its memory limit{limit} and was killed. Raise `resources.limits.memory` of the container `{MAIN}` in the runner's pod template"
+        ),
     )
 }
 
 /// A pod whose node does not answer any more, and whose deletion, with its grace, is over: nothing will ever say more.
 pub(super) fn given_up(pod: &Pod, now: jiff::Timestamp) -> bool {
-    let lost = condition(pod, "DisruptionTarget").is_some_and(|condition| condition.status == "True")
-        || condition(pod, "Ready").is_some_and(|ready| ready.reason.as_deref() == Some("NodeNotReady") || ready.status == "Unknown");
+    let lost = condition(pod, "DisruptionTarget")
+        .is_some_and(|condition| condition.status == "True")
+        || condition(pod, "Ready").is_some_and(|ready| {
+            ready.reason.as_deref() == Some("NodeNotReady") || ready.status == "Unknown"
+        });
     let over = pod.metadata.deletion_timestamp.as_ref().is_some_and(|at| {
         // The timestamp is when the grace is over, a minute more for a kubelet that is only late.
         now.duration_since(at.0).as_secs() > 60

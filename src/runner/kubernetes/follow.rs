@@ -165,7 +165,13 @@ impl Tail<'_> {
     }
 
     /// Reads a log that grows until it ends or its pod does.
-    async fn live(&mut self, mut log: Log, uid: &str, seen: &Seen, pod: &str) -> Result<(), LaunchError> {
+    async fn live(
+        &mut self,
+        mut log: Log,
+        uid: &str,
+        seen: &Seen,
+        pod: &str,
+    ) -> Result<(), LaunchError> {
         let mut line = Vec::new();
         let watch = changed(self.cluster, uid, seen, LOOK);
         let mut watch: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(watch);
@@ -208,7 +214,8 @@ impl Tail<'_> {
         let mut lines = Vec::new();
         loop {
             let mut line = Vec::new();
-            let read = tokio::time::timeout(super::cluster::REQUEST, log.read_until(b'\n', &mut line));
+            let read =
+                tokio::time::timeout(super::cluster::REQUEST, log.read_until(b'\n', &mut line));
             match read.await {
                 Err(_) => return Err(self.cluster.silent("read the pod's log")),
                 Ok(Ok(read)) if read > 0 => {
@@ -262,7 +269,11 @@ impl Tail<'_> {
         self.asked = Some(self.last);
         let line = format!("from {}", self.last);
         if !input::send(self.cluster, pod, line.as_bytes()).await? {
-            tracing::warn!(pod, after = self.last, "a part of the log is lost: the node had rotated it before it was read");
+            tracing::warn!(
+                pod,
+                after = self.last,
+                "a part of the log is lost: the node had rotated it before it was read"
+            );
             self.torn = true;
         }
         Ok(())

@@ -31,7 +31,8 @@ use self::fate::Start;
 pub(crate) use self::template::check;
 use super::event::Event;
 use super::{
-    Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment, spec,
+    Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
+    spec,
 };
 use crate::model::phase::FailureClass;
 use crate::wire::kubernetes::KubernetesConfiguration;
@@ -94,9 +95,13 @@ impl KubernetesLauncher {
             Err(_) => Err(cluster.silent("create the Job")),
             Ok(Ok(job)) => Ok(job),
             Ok(Err(error)) if code(&error) == Some(409) => {
-                let found = cluster.ask("look at the Job", cluster.jobs.get(&name)).await?;
+                let found = cluster
+                    .ask("look at the Job", cluster.jobs.get(&name))
+                    .await?;
                 let labels = found.metadata.labels.as_ref();
-                if labels.and_then(|labels| labels.get(describe::LABEL_INSTANCE)) != Some(&self.host.instance) {
+                if labels.and_then(|labels| labels.get(describe::LABEL_INSTANCE))
+                    != Some(&self.host.instance)
+                {
                     return Err(internal(&format!(
                         "a Job named `{name}` exists in the namespace `{}` and is not of this installation; remove it",
                         cluster.namespace
@@ -121,11 +126,16 @@ impl KubernetesLauncher {
         let mut said = None;
         loop {
             let seen = follow::look(cluster, uid).await?;
-            let job = cluster.ask("look at the Job", cluster.jobs.get(name)).await?;
+            let job = cluster
+                .ask("look at the Job", cluster.jobs.get(name))
+                .await?;
             let mut events = Vec::new();
             if seen.pod.is_none() {
                 let of = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
-                events = cluster.ask("list events", cluster.events.list(&of)).await?.items;
+                events = cluster
+                    .ask("list events", cluster.events.list(&of))
+                    .await?
+                    .items;
             }
             let held_up = match fate::start(&job, seen.pod.as_ref(), &events, &cluster.namespace) {
                 Start::Runs => return Ok(()),
@@ -154,7 +164,11 @@ impl KubernetesLauncher {
                 say(now.as_deref().unwrap_or("starting"));
                 said = now;
             }
-            let most = if seen.pod.is_none() { LOOK_AT_EVENTS } else { LOOK };
+            let most = if seen.pod.is_none() {
+                LOOK_AT_EVENTS
+            } else {
+                LOOK
+            };
             let left = until.saturating_duration_since(Instant::now());
             follow::changed(cluster, uid, &seen, most.min(left)).await;
         }
@@ -162,7 +176,10 @@ impl KubernetesLauncher {
 }
 
 /// Asks again while the API server is away.
-async fn patiently<T, F, R>(say: &(dyn Fn(&str) + Send + Sync), mut ask: F) -> Result<T, LaunchError>
+async fn patiently<T, F, R>(
+    say: &(dyn Fn(&str) + Send + Sync),
+    mut ask: F,
+) -> Result<T, LaunchError>
 where
     F: FnMut() -> R,
     R: Future<Output = Result<T, LaunchError>>,

@@ -75,10 +75,16 @@ pub(super) fn laid_over(base: Map<String, Value>, mut over: Map<String, Value>) 
     for list in ["containers", "initContainers"] {
         let list = base["spec"].get_mut(list).and_then(Value::as_array_mut);
         for container in list.into_iter().flatten() {
-            let Some(container) = container.as_object_mut() else { continue };
-            let context = container.entry("securityContext").or_insert_with(|| json!({}));
+            let Some(container) = container.as_object_mut() else {
+                continue;
+            };
+            let context = container
+                .entry("securityContext")
+                .or_insert_with(|| json!({}));
             if let Some(context) = context.as_object_mut() {
-                context.entry("allowPrivilegeEscalation").or_insert(json!(false));
+                context
+                    .entry("allowPrivilegeEscalation")
+                    .or_insert(json!(false));
                 let capabilities = context.entry("capabilities").or_insert_with(|| json!({}));
                 if let Some(capabilities) = capabilities.as_object_mut() {
                     capabilities.entry("drop").or_insert_with(|| json!(["ALL"]));
@@ -93,7 +99,10 @@ pub(super) fn laid_over(base: Map<String, Value>, mut over: Map<String, Value>) 
 fn merge(base: &mut Value, over: Value, key: &str) {
     match (base, over) {
         (Value::Object(base), Value::Object(mut over)) => {
-            if over.shift_remove("$patch").is_some_and(|patch| patch == "replace") {
+            if over
+                .shift_remove("$patch")
+                .is_some_and(|patch| patch == "replace")
+            {
                 base.clear();
             }
             for (name, value) in over {
@@ -133,9 +142,12 @@ fn without_patches(mut value: Value) -> Value {
         Value::Object(map) => {
             map.shift_remove("$patch");
             map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(|value| *value = without_patches(value.take()));
+            map.values_mut()
+                .for_each(|value| *value = without_patches(value.take()));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_patches(item.take())),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| *item = without_patches(item.take())),
         _ => {}
     }
     value
@@ -169,19 +181,32 @@ pub(super) fn own_words(over: &Map<String, Value>) -> Vec<Wrong> {
     let over = &Value::Object(over.clone());
     let mut found = Found::default();
     for map in ["labels", "annotations"] {
-        for key in over["metadata"][map].as_object().into_iter().flatten().map(|(key, _)| key) {
+        for key in over["metadata"][map]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
+        {
             if key.starts_with(PREFIX) {
                 let key = key.replace('~', "~0").replace('/', "~1");
-                found.say(format!("/metadata/{map}/{key}"), "is a reserved name; choose another");
+                found.say(
+                    format!("/metadata/{map}/{key}"),
+                    "is a reserved name; choose another",
+                );
             }
         }
     }
     for key in ["command", "args", "stdin", "stdinOnce", "tty", "workingDir"] {
         for (number, container) in containers(over, "containers").enumerate() {
-            let is_main = [MAIN, LEGACY].iter().any(|name| container["name"] == **name);
+            let is_main = [MAIN, LEGACY]
+                .iter()
+                .any(|name| container["name"] == **name);
             if is_main && container.get(key).is_some() {
                 let at = format!("/spec/containers/{number}/{key}");
-                found.say(at, "is set by Windlass, whose supervisor is process 1 there; leave it out");
+                found.say(
+                    at,
+                    "is set by Windlass, whose supervisor is process 1 there; leave it out",
+                );
             }
         }
     }
@@ -203,11 +228,7 @@ impl Found {
 }
 
 /// Everything that is wrong with the template that would be launched; `ladder` is how long a stop may take, in seconds.
-pub(super) fn wrong(
-    template: &Value,
-    runner: &KubernetesConfiguration,
-    ladder: i64,
-) -> Vec<Wrong> {
+pub(super) fn wrong(template: &Value, runner: &KubernetesConfiguration, ladder: i64) -> Vec<Wrong> {
     let mut found = Found::default();
     fits(&mut found, template);
     reserved(&mut found, template, runner, ladder);
@@ -215,7 +236,10 @@ pub(super) fn wrong(
         let mut loose = Found::default();
         loosened(&mut loose, template);
         for mut wrong in loose.wrong {
-            wrong.why = format!("{}; remove it, or allow it with `allow_loosening: true` in the runner's configuration", wrong.why);
+            wrong.why = format!(
+                "{}; remove it, or allow it with `allow_loosening: true` in the runner's configuration",
+                wrong.why
+            );
             found.wrong.push(wrong);
         }
     }
@@ -262,15 +286,38 @@ fn lost(found: &mut Found, given: &Value, kept: &Value, at: &mut String) {
 }
 
 fn reserved(found: &mut Found, template: &Value, runner: &KubernetesConfiguration, ladder: i64) {
-    for key in ["name", "generateName", "namespace", "ownerReferences", "finalizers"] {
+    for key in [
+        "name",
+        "generateName",
+        "namespace",
+        "ownerReferences",
+        "finalizers",
+    ] {
         if template["metadata"].get(key).is_some() {
-            found.say(format!("/metadata/{key}"), "is not a pod template's to set; leave it out");
+            found.say(
+                format!("/metadata/{key}"),
+                "is not a pod template's to set; leave it out",
+            );
         }
     }
     for map in ["labels", "annotations"] {
-        for key in template["metadata"][map].as_object().into_iter().flatten().map(|(key, _)| key) {
-            if key.starts_with("batch.kubernetes.io/") || key == "controller-uid" || key == "job-name" {
-                found.say(format!("/metadata/{map}/{}", key.replace('~', "~0").replace('/', "~1")), "is a reserved name; choose another");
+        for key in template["metadata"][map]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
+        {
+            if key.starts_with("batch.kubernetes.io/")
+                || key == "controller-uid"
+                || key == "job-name"
+            {
+                found.say(
+                    format!(
+                        "/metadata/{map}/{}",
+                        key.replace('~', "~0").replace('/', "~1")
+                    ),
+                    "is a reserved name; choose another",
+                );
             }
         }
     }
@@ -278,18 +325,31 @@ fn reserved(found: &mut Found, template: &Value, runner: &KubernetesConfiguratio
     let account = &runner.job.service_account;
     for key in ["serviceAccountName", "serviceAccount"] {
         if spec.get(key).is_some_and(|set| set != account) {
-            found.say(format!("/spec/{key}"), "is set by `job.service_account`; leave it out");
+            found.say(
+                format!("/spec/{key}"),
+                "is set by `job.service_account`; leave it out",
+            );
         }
     }
     if spec["restartPolicy"] != "Never" {
-        found.say("/spec/restartPolicy", "must stay `Never`: a run is never begun twice");
+        found.say(
+            "/spec/restartPolicy",
+            "must stay `Never`: a run is never begun twice",
+        );
     }
-    for key in ["activeDeadlineSeconds", "ephemeralContainers", "shareProcessNamespace"] {
+    for key in [
+        "activeDeadlineSeconds",
+        "ephemeralContainers",
+        "shareProcessNamespace",
+    ] {
         if spec.get(key).is_some_and(|value| value != &json!(false)) {
             found.say(format!("/spec/{key}"), "would end or change what the supervisor is; use the runner's `deadlines`, or leave it out");
         }
     }
-    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|secs| secs < ladder) {
+    if spec["terminationGracePeriodSeconds"]
+        .as_i64()
+        .is_some_and(|secs| secs < ladder)
+    {
         found.say(
             "/spec/terminationGracePeriodSeconds",
             format!("must be at least {ladder}, or a run that is asked to stop is killed before it saved its state; shorten `deadlines` instead"),
@@ -304,32 +364,62 @@ fn reserved(found: &mut Found, template: &Value, runner: &KubernetesConfiguratio
         let at = format!("/spec/containers/{number}");
         for key in ["livenessProbe", "startupProbe", "lifecycle"] {
             if container.get(key).is_some() {
-                found.say(format!("{at}/{key}"), "could end a run in the middle; leave it out");
+                found.say(
+                    format!("{at}/{key}"),
+                    "could end a run in the middle; leave it out",
+                );
             }
         }
-        for (number, variable) in container["env"].as_array().into_iter().flatten().enumerate() {
+        for (number, variable) in container["env"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let name = variable["name"].as_str().unwrap_or_default();
             if name.starts_with("WINDLASS_") || name.starts_with("TF_CLI_ARGS") {
-                found.say(format!("{at}/env/{number}"), format!("sets `{name}`, a reserved name"));
+                found.say(
+                    format!("{at}/env/{number}"),
+                    format!("sets `{name}`, a reserved name"),
+                );
             }
         }
-        for (number, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
+        for (number, mount) in container["volumeMounts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let path = mount["mountPath"].as_str().unwrap_or_default();
             let path = std::path::Path::new(path);
             let is_ours = ["spool", "tmp"].iter().any(|name| mount["name"] == **name);
-            let takes = PATHS.iter().any(|ours| path.starts_with(ours) || std::path::Path::new(ours).starts_with(path));
+            let takes = PATHS
+                .iter()
+                .any(|ours| path.starts_with(ours) || std::path::Path::new(ours).starts_with(path));
             if takes && !is_ours {
                 found.say(format!("{at}/volumeMounts/{number}"), "covers a path that is kept for the runner itself (`/spool`, `/tmp`, `/windlass`)");
             }
         }
     }
     if mains != 1 {
-        found.say("/spec/containers", format!("must keep the container `{MAIN}`"));
+        found.say(
+            "/spec/containers",
+            format!("must keep the container `{MAIN}`"),
+        );
     }
     for (number, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
         let is_ours = ["spool", "tmp"].iter().any(|name| volume["name"] == **name);
-        if is_ours && volume.as_object().is_some_and(|volume| volume.keys().any(|key| !matches!(key.as_str(), "name" | "emptyDir"))) {
-            found.say(format!("/spec/volumes/{number}"), "takes the name of a volume of the runner itself; choose another name");
+        if is_ours
+            && volume.as_object().is_some_and(|volume| {
+                volume
+                    .keys()
+                    .any(|key| !matches!(key.as_str(), "name" | "emptyDir"))
+            })
+        {
+            found.say(
+                format!("/spec/volumes/{number}"),
+                "takes the name of a volume of the runner itself; choose another name",
+            );
         }
     }
 }
@@ -343,7 +433,10 @@ fn loosened(found: &mut Found, template: &Value) {
     }
     for (number, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
         if volume.get("hostPath").is_some() {
-            found.say(format!("/spec/volumes/{number}/hostPath"), "mounts a path of the node");
+            found.say(
+                format!("/spec/volumes/{number}/hostPath"),
+                "mounts a path of the node",
+            );
         }
     }
     let pod = &spec["securityContext"];
@@ -355,7 +448,10 @@ fn loosened(found: &mut Found, template: &Value) {
         found.say("/spec/securityContext/seccompProfile", "must stay");
     }
     if pod.get("sysctls").is_some() {
-        found.say("/spec/securityContext/sysctls", "changes the kernel's settings");
+        found.say(
+            "/spec/securityContext/sysctls",
+            "changes the kernel's settings",
+        );
     }
     for list in ["containers", "initContainers"] {
         for (number, container) in containers(template, list).enumerate() {
@@ -363,23 +459,55 @@ fn loosened(found: &mut Found, template: &Value) {
             let own = &container["securityContext"];
             context(found, &format!("{at}/securityContext"), own);
             if own["privileged"] == true {
-                found.say(format!("{at}/securityContext/privileged"), "gives the container all rights of the node");
+                found.say(
+                    format!("{at}/securityContext/privileged"),
+                    "gives the container all rights of the node",
+                );
             }
             if own["allowPrivilegeEscalation"] != false {
-                found.say(format!("{at}/securityContext/allowPrivilegeEscalation"), "must stay false");
+                found.say(
+                    format!("{at}/securityContext/allowPrivilegeEscalation"),
+                    "must stay false",
+                );
             }
-            if own["capabilities"]["add"].as_array().is_some_and(|add| !add.is_empty()) {
-                found.say(format!("{at}/securityContext/capabilities/add"), "gives capabilities");
+            if own["capabilities"]["add"]
+                .as_array()
+                .is_some_and(|add| !add.is_empty())
+            {
+                found.say(
+                    format!("{at}/securityContext/capabilities/add"),
+                    "gives capabilities",
+                );
             }
-            if !own["capabilities"]["drop"].as_array().is_some_and(|drop| drop.contains(&json!("ALL"))) {
-                found.say(format!("{at}/securityContext/capabilities/drop"), "must hold `ALL`");
+            if !own["capabilities"]["drop"]
+                .as_array()
+                .is_some_and(|drop| drop.contains(&json!("ALL")))
+            {
+                found.say(
+                    format!("{at}/securityContext/capabilities/drop"),
+                    "must hold `ALL`",
+                );
             }
-            if container["name"] == MAIN && list == "containers" && own["readOnlyRootFilesystem"] != true {
-                found.say(format!("{at}/securityContext/readOnlyRootFilesystem"), "must stay true");
+            if container["name"] == MAIN
+                && list == "containers"
+                && own["readOnlyRootFilesystem"] != true
+            {
+                found.say(
+                    format!("{at}/securityContext/readOnlyRootFilesystem"),
+                    "must stay true",
+                );
             }
-            for (port, value) in container["ports"].as_array().into_iter().flatten().enumerate() {
+            for (port, value) in container["ports"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .enumerate()
+            {
                 if value["hostPort"].as_i64().is_some_and(|port| port != 0) {
-                    found.say(format!("{at}/ports/{port}/hostPort"), "takes a port of the node");
+                    found.say(
+                        format!("{at}/ports/{port}/hostPort"),
+                        "takes a port of the node",
+                    );
                 }
             }
         }
@@ -396,12 +524,18 @@ fn context(found: &mut Found, at: &str, context: &Value) {
     }
     let seccomp = &context["seccompProfile"]["type"];
     if !seccomp.is_null() && seccomp != "RuntimeDefault" && seccomp != "Localhost" {
-        found.say(format!("{at}/seccompProfile"), "switches the filter of system calls off");
+        found.say(
+            format!("{at}/seccompProfile"),
+            "switches the filter of system calls off",
+        );
     }
     if context["appArmorProfile"]["type"] == "Unconfined" {
         found.say(format!("{at}/appArmorProfile"), "switches AppArmor off");
     }
-    if context.get("procMount").is_some_and(|mount| mount != "Default") {
+    if context
+        .get("procMount")
+        .is_some_and(|mount| mount != "Default")
+    {
         found.say(format!("{at}/procMount"), "shows more of `/proc`");
     }
     for key in ["seLinuxOptions", "windowsOptions"] {

@@ -213,10 +213,9 @@ impl ProcessLauncher {
 fn process(handle: &Handle) -> Result<(i32, u64), LaunchError> {
     match handle {
         Handle::Process { pid, started } => Ok((*pid, *started)),
-        Handle::Container { .. } | Handle::Job { .. } => Err(error(
-            FailureClass::Internal,
-            "this run is no process",
-        )),
+        Handle::Container { .. } | Handle::Job { .. } => {
+            Err(error(FailureClass::Internal, "this run is no process"))
+        }
     }
 }
 

@@ -121,11 +121,16 @@ fn never_began(
     }
     let what = carrier(launch);
     // What the place knows says more than what came of writing to it.
-    let unable = exit.reason.clone().map(LaunchError::from).map(|reason| LaunchError {
-        // An eviction or a lost node hits the next attempt only by chance.
-        transient: matches!(reason.class, FailureClass::Killed | FailureClass::Lost),
-        ..reason
-    }).or(unable);
+    let unable = exit
+        .reason
+        .clone()
+        .map(LaunchError::from)
+        .map(|reason| LaunchError {
+            // An eviction or a lost node hits the next attempt only by chance.
+            transient: matches!(reason.class, FailureClass::Killed | FailureClass::Lost),
+            ..reason
+        })
+        .or(unable);
     let (message, class, final_) = match unable {
         Some(error) => (error.message, error.class, !error.transient),
         None => (

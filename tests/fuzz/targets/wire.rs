@@ -280,7 +280,10 @@ const TYPES: &[(&str, Check)] = &[
     ("runner", same::<r::Runner>),
     ("docker", same::<r::DockerConfiguration>),
     ("process", same::<r::ProcessConfiguration>),
-    ("kubernetes", same::<crate::wire::kubernetes::KubernetesConfiguration>),
+    (
+        "kubernetes",
+        same::<crate::wire::kubernetes::KubernetesConfiguration>,
+    ),
     ("runner-rule", same::<r::RunnerRule>),
     ("open", same::<s::Open>),
     ("state", check::<s::StateView>),

@@ -166,7 +166,10 @@ impl Ground {
         let namespace = format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         cluster.apply(
             &shipped
-                .replace("namespace: windlass\n", &format!("namespace: {namespace}\n"))
+                .replace(
+                    "namespace: windlass\n",
+                    &format!("namespace: {namespace}\n"),
+                )
                 .replace("namespace: windlass}", &format!("namespace: {namespace}}}"))
                 .replace("  name: windlass\n", &format!("  name: {namespace}\n")),
         );
@@ -193,7 +196,13 @@ impl Ground {
     /// A runner, as it is sent.
     pub(crate) fn body(&self, more: Value) -> Value {
         let cluster = cluster();
-        let account = ["create", "token", "windlass-launcher", "-n", &self.namespace];
+        let account = [
+            "create",
+            "token",
+            "windlass-launcher",
+            "-n",
+            &self.namespace,
+        ];
         let authority = std::fs::read(cluster.dir.join("ca.crt")).expect("a certificate");
         let authority = base64::prelude::BASE64_STANDARD.encode(authority);
         let mut configuration = json!({
@@ -214,7 +223,15 @@ impl Ground {
 
     /// `windlass deploy` with that runner.
     pub(crate) fn deploy(&self, env: &str, source: &str) -> Vec<String> {
-        let words = ["deploy", "shop", env, source, "--no-prompt", "--runner", "k8s"];
+        let words = [
+            "deploy",
+            "shop",
+            env,
+            source,
+            "--no-prompt",
+            "--runner",
+            "k8s",
+        ];
         words.map(str::to_owned).into()
     }
 

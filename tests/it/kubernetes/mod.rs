@@ -34,7 +34,11 @@ fn a_manifest_is_deployed_changed_planned_and_destroyed_by_jobs() {
     ground.is_clean();
     assert_eq!(ground.get("secrets").len(), 1, "the state and nothing else");
 
-    place.ok([ground.deploy("dev", "two.yaml"), vec!["--plan-only".to_owned()]].concat());
+    place.ok([
+        ground.deploy("dev", "two.yaml"),
+        vec!["--plan-only".to_owned()],
+    ]
+    .concat());
     place.ok(ground.deploy("dev", "two.yaml"));
     let record = place.deployment(&place.newest("dev"));
     assert_eq!(record["metrics"]["num_tf_resources_changed"], 1);
