@@ -21,6 +21,7 @@ mod module_sources;
 mod objects;
 mod observe;
 mod oidc;
+mod provider_mirror;
 mod query;
 mod states;
 mod streams;
@@ -116,6 +117,7 @@ fn routes() -> Routes {
         .routes(routes!(health))
         .routes(routes!(observe::metrics))
         .routes(routes!(document::openapi))
+        .routes(routes!(provider_mirror::get))
         .merge(identity::routes())
         .nest("/orgs/{org}", of_organization())
 }

@@ -120,7 +120,7 @@ async fn choose_runner(
     session: &Session,
     wanted: Option<String>,
 ) -> anyhow::Result<(String, String)> {
-    let engines = &session.settings.file.engines;
+    let engines = &super::local::engines(&session.settings);
     let engine = host::engine(None, engines).map_err(image::launch)?;
     let probed = match wanted.as_deref() {
         Some(runners::PROCESS) => None,

@@ -3,6 +3,7 @@
 //!
 //! Why a process of its own: a command may be killed at any instant, and a deployment must not care.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,7 @@ use super::settings::Settings;
 use crate::api;
 use crate::deploy;
 use crate::runner::HostSettings;
+use crate::runner::engine::Kind;
 use crate::store::{self, Location, Store, StoreConfig};
 
 /// Everything that local mode opened.
@@ -25,6 +27,13 @@ pub(crate) struct Local {
     /// The store.
     pub(crate) store: Store,
     service: deploy::Service,
+}
+
+impl Local {
+    /// The use cases over it.
+    pub(crate) fn service(&self) -> &deploy::Service {
+        &self.service
+    }
 }
 
 /// Opens the store of the data directory and puts the router over it.
@@ -95,24 +104,43 @@ pub(crate) fn service_settings(settings: &Settings) -> deploy::Settings {
     }
 }
 
+/// Engines by name: those of the settings, else those that a kit brought.
+pub(crate) fn engines(settings: &Settings) -> BTreeMap<String, PathBuf> {
+    let mut engines = settings.file.engines.clone();
+    for kind in Kind::ALL {
+        let own = own_engine(&settings.data_dir, kind);
+        if own.is_file() {
+            engines.entry(kind.as_str().to_owned()).or_insert(own);
+        }
+    }
+    engines
+}
+
+/// Where an engine lies that a kit brought.
+pub(crate) fn own_engine(data_dir: &Path, engine: Kind) -> PathBuf {
+    data_dir.join("engines").join(engine.binary())
+}
+
+/// The provider mirror that was named; without one it lies in the data directory.
+pub(crate) fn named_mirror(settings: &Settings) -> Option<PathBuf> {
+    std::env::var_os("WINDLASS_MIRROR")
+        .map(Into::into)
+        .or_else(|| settings.file.mirror.clone())
+}
+
 /// Settings of this host's launchers.
 pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings {
     let place = store.place();
-    let own = place.mirror();
-    let has_own = std::fs::read_dir(&own).is_ok_and(|mut entries| entries.next().is_some());
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     HostSettings {
         data_dir: place.root().to_owned(),
         instance: place.instance().to_owned(),
-        mirror: std::env::var_os("WINDLASS_MIRROR")
-            .map(Into::into)
-            .or_else(|| settings.file.mirror.clone())
-            .or_else(|| has_own.then_some(own)),
+        mirror: Some(named_mirror(settings).unwrap_or_else(|| place.mirror())),
         docker_host: settings.file.docker_host.clone(),
         binary: None,
         mount_allow: settings.file.mount_allow.clone(),
         environment_allow: settings.file.environment_allow.clone(),
-        engines: settings.file.engines.clone(),
+        engines: engines(settings),
         parallel: settings
             .file
             .parallel_runs

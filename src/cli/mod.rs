@@ -25,9 +25,11 @@ mod image;
 mod input;
 mod keys;
 mod kinds;
+mod kit;
 mod local;
 mod login;
 mod logs;
+mod mirror;
 mod outputs;
 mod print;
 mod remote;
@@ -128,6 +130,12 @@ enum Command {
     /// The image that runs are made of
     #[command(subcommand)]
     RunnerImage(image::RunnerImage),
+    /// Providers that runs get without a download
+    #[command(subcommand)]
+    Mirror(mirror::MirrorCommand),
+    /// One signed file with engine, providers and module code, for where there is no network
+    #[command(subcommand, visible_alias = "bundle")]
+    Kit(kit::Kit),
     Serve(Box<serve::Serve>),
     #[command(hide = true)]
     Work(work::Work),
@@ -169,6 +177,8 @@ impl Command {
             Self::RenderActiveResourceGraph(it) => it.run(session).await,
             Self::Demo(it) => it.run(session).await,
             Self::RunnerImage(it) => it.run(session).await,
+            Self::Mirror(it) => it.run(session).await,
+            Self::Kit(it) => it.run(session).await,
             Self::Serve(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),

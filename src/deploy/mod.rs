@@ -9,6 +9,7 @@
 //! that is the last one by then, so that of two queued changes both are kept.
 
 mod accept;
+mod carry;
 mod catalogue;
 pub(crate) mod compile;
 mod deletion;
@@ -19,9 +20,11 @@ mod error;
 mod explain;
 mod offer;
 mod plan;
+pub(crate) mod provider_mirror;
 pub(crate) mod queue;
 mod read;
 mod request;
+mod requirements;
 mod runners;
 mod settle;
 mod show;
@@ -63,6 +66,8 @@ pub(crate) struct Settings {
     /// How long a server that is not heard of keeps what it claimed and did not start; only where several share a
     /// database.
     pub(crate) lease: std::time::Duration,
+    /// The provider mirror that is served to runs on other hosts.
+    pub(crate) mirror: Option<provider_mirror::ServedMirror>,
     /// Seal nothing: only for the control run of the tests.
     pub(crate) unsealed: bool,
 }
@@ -77,6 +82,7 @@ impl Default for Settings {
             deadlines: Deadlines::default(),
             git_timeout: std::time::Duration::from_secs(60),
             lease: std::time::Duration::from_secs(30),
+            mirror: None,
             unsealed: false,
         }
     }

@@ -183,7 +183,7 @@ pub(super) enum Keep {
 }
 
 /// The digest of a module's code, as far as the module itself says.
-fn own_digest(module: &Module) -> Option<String> {
+pub(super) fn own_digest(module: &Module) -> Option<String> {
     match Source::parse(&module.module_source)? {
         Source::Directory(digest) => Some(digest),
         Source::Git(_) => module.windlass.as_ref()?.digest.clone(),
@@ -223,7 +223,7 @@ impl Service {
         Ok(sources)
     }
 
-    async fn unpacked(&self, digest: &str) -> Result<Code, Error> {
+    pub(super) async fn unpacked(&self, digest: &str) -> Result<Code, Error> {
         let packed = self.store.blob_get(digest).await?;
         Code::unpack(&packed).map_err(|error| {
             Error::Internal(format!(
@@ -266,6 +266,15 @@ impl Service {
                 },
                 "/module_source",
             );
+            if module.module_source.starts_with("git::")
+                && let Some(digest) = self.carried(&module.module_source).await?
+            {
+                let code = self.unpacked(&digest).await?;
+                sources.insert(digest.clone(), Arc::new(code.into_files()));
+                module.windlass.get_or_insert_default().digest = Some(digest);
+                came = true;
+                continue;
+            }
             match Source::parse(&module.module_source) {
                 Some(Source::Git(source)) => match git::fetch(&source, self.settings.git_timeout).await {
                     Ok(code) => {

@@ -97,6 +97,12 @@ impl Service {
                 }
             }
             Some(Source::Git(git_source)) => {
+                if let Some(digest) = self.carried(source).await? {
+                    return Ok(Prepared {
+                        digest: Some(digest),
+                        warning: None,
+                    });
+                }
                 match git::fetch(&git_source, self.settings.git_timeout).await {
                     Ok(code) => {
                         let digest = self.store.blob_put(&code.pack()).await?;

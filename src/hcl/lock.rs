@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hcl::Expression;
+use sha2::{Digest as _, Sha256};
 
 use super::escape::quoted;
 
@@ -13,6 +15,20 @@ pub(crate) struct Locked {
     pub(crate) version: String,
     pub(crate) constraints: String,
     pub(crate) hashes: BTreeSet<String>,
+}
+
+/// The hash of an unpacked package as lock files have it (`h1:`): SHA-256 over the list of its files, each with its own
+/// digest in hexadecimal, in the order of their names.
+pub(crate) fn package_hash<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let sorted: BTreeMap<&str, &str> = files.into_iter().collect();
+    let mut list = String::new();
+    for (name, digest) in sorted {
+        let _ = writeln!(list, "{digest}  {name}");
+    }
+    format!(
+        "h1:{}",
+        BASE64_STANDARD.encode(Sha256::digest(list.as_bytes()))
+    )
 }
 
 /// Reads a lock file; `None` where it has a form that is not known here.

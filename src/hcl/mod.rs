@@ -15,6 +15,7 @@ mod lock;
 mod names;
 mod render;
 mod shape;
+pub(crate) mod versions;
 
 pub(crate) use self::bundle::{Backend, Bundle, LOCK_FILE};
 pub(crate) use self::code::{Code, CodeFiles, NotRead, read_code};
@@ -22,7 +23,7 @@ pub(crate) use self::code::{Code, CodeFiles, NotRead, read_code};
 pub(crate) use self::escape::literal;
 pub(crate) use self::escape::quoted;
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
-pub(crate) use self::lock::{Locked, print_lock, read_lock};
+pub(crate) use self::lock::{Locked, package_hash, print_lock, read_lock};
 pub(crate) use self::names::module_label;
 pub(crate) use self::render::{Sources, render, resolved};
 pub(crate) use self::shape::Shape;

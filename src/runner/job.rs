@@ -85,6 +85,9 @@ pub(crate) struct Job {
     /// A run that has nothing to say says after so long that it is alive.
     #[serde(default = "heartbeat_ms")]
     pub(crate) heartbeat_ms: u64,
+    /// Where packages are had that the mirror of the launching host lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network_mirror: Option<NetworkMirror>,
     /// Digest of the engine's binary or of the image; empty where it is not known.
     #[serde(default)]
     pub(crate) engine_digest: String,
@@ -150,6 +153,15 @@ pub(crate) struct Package {
     pub(crate) platform: String,
     /// As in lock files: `h1:…`.
     pub(crate) hash: String,
+}
+
+/// A provider mirror that is reached over the network, by the engines' own protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworkMirror {
+    /// `https://…/`; with a ticket in it, so it is said in no error and no log.
+    pub(crate) url: String,
+    /// `HOST/NAMESPACE/TYPE` of what it has, sorted.
+    pub(crate) providers: Vec<String>,
 }
 
 /// What a module block stands for.

@@ -9,7 +9,6 @@
 //! Hashes are those of lock files (`h1:`): SHA-256 over the sorted list of files, each with its own SHA-256.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -124,7 +123,9 @@ fn children(path: &Path) -> Vec<(String, PathBuf)> {
         .flatten()
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            Some((entry.file_name().into_string().ok()?, entry.path()))
+            let name = entry.file_name().into_string().ok()?;
+            // What begins with a dot is no part of the layout.
+            (!name.starts_with('.')).then(|| (name, entry.path()))
         })
         .collect();
     found.sort();
@@ -305,13 +306,13 @@ fn stamp(files: &Listed) -> io::Result<Vec<Stamp>> {
 
 /// `h1:…` of a package.
 fn package_hash(files: &Listed) -> io::Result<String> {
-    let mut list = String::new();
-    for (name, path) in files {
-        let _ = writeln!(list, "{}  {name}", hex(&sha256(path)?));
-    }
-    Ok(format!(
-        "h1:{}",
-        BASE64_STANDARD.encode(Sha256::digest(list.as_bytes()))
+    let digests = files
+        .iter()
+        .map(|(_, path)| Ok(hex(&sha256(path)?)))
+        .collect::<io::Result<Vec<String>>>()?;
+    let names = files.iter().map(|(name, _)| name.as_str());
+    Ok(crate::hcl::package_hash(
+        names.zip(digests.iter().map(String::as_str)),
     ))
 }
 

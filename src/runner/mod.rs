@@ -299,7 +299,7 @@ pub(crate) struct HostSettings {
     pub(crate) data_dir: std::path::PathBuf,
     /// UUID of this installation (`format` in the data directory), the value of the label `windlass`.
     pub(crate) instance: String,
-    /// Read-only provider mirror, where one is set.
+    /// Read-only provider mirror, where one is set; see [`HostSettings::filled_mirror`].
     pub(crate) mirror: Option<std::path::PathBuf>,
     /// Docker socket; `None`: `DOCKER_HOST` or the platform's default.
     pub(crate) docker_host: Option<String>,
@@ -316,4 +316,15 @@ pub(crate) struct HostSettings {
     pub(crate) parallel: usize,
     /// The image of runners in Kubernetes, where their pod template names none.
     pub(crate) runner_image: Option<String>,
+}
+
+impl HostSettings {
+    /// The mirror, as far as there is anything in it: looked at for each run, so that one which was filled meanwhile serves.
+    pub(crate) fn filled_mirror(&self) -> Option<&std::path::Path> {
+        let path = self.mirror.as_deref()?;
+        let mut entries = std::fs::read_dir(path).ok()?.filter_map(Result::ok);
+        entries
+            .any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+            .then_some(path)
+    }
 }

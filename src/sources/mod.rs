@@ -9,6 +9,8 @@
 mod archive;
 mod directory;
 pub(crate) mod git;
+pub(crate) mod kit;
+pub(crate) mod mirror;
 mod reference;
 
 use std::collections::BTreeMap;

@@ -47,6 +47,11 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
     ("GET", "/health"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
+    // The address holds a ticket.
+    (
+        "GET",
+        "/provider-mirror/{ticket}/{host}/{namespace}/{provider}/{document}",
+    ),
     ("POST", "/auth/device"),
     ("GET", "/auth/sso/callback"),
     ("POST", "/auth/link"),

@@ -76,6 +76,7 @@ impl Serve {
             allow_local: settings.local_runner(),
             allow_process: settings.process_runner(),
             lease: settings.lease(),
+            mirror: served_mirror(client, &store, &url),
             ..local::service_settings(client)
         };
         let service = deploy::Service::new(store.clone(), service_settings);
@@ -112,6 +113,20 @@ impl Serve {
         tracing::info!("stopped; runs under way go on and are adopted by the next server");
         Ok(Exit::OK)
     }
+}
+
+/// The provider mirror for runs on other hosts. Engines speak to one by TLS only.
+fn served_mirror(
+    client: &super::settings::Settings,
+    store: &store::Store,
+    url: &str,
+) -> Option<deploy::provider_mirror::ServedMirror> {
+    let root = local::named_mirror(client).unwrap_or_else(|| store.place().mirror());
+    url.starts_with("https://")
+        .then(|| deploy::provider_mirror::ServedMirror {
+            root,
+            public_url: url.trim_end_matches('/').to_owned(),
+        })
 }
 
 /// Lets this process have as many files as the system allows it: every connection is one, and the usual limit is small

@@ -348,6 +348,7 @@ impl Service {
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),
                 // The launching host knows them.
                 packages: Vec::new(),
+                network_mirror: self.network_mirror(),
                 engine_digest: String::new(),
                 heartbeat_ms: job::heartbeat_ms(),
                 unsealed: self.settings.unsealed,

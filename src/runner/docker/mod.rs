@@ -183,10 +183,8 @@ impl DockerLauncher {
         let owner = place::owner(&self.host)?;
         let mirror = self
             .host
-            .mirror
-            .as_ref()
-            .and_then(|mirror| std::path::absolute(mirror).ok())
-            .filter(|mirror| mirror.is_dir());
+            .filled_mirror()
+            .and_then(|mirror| std::path::absolute(mirror).ok());
         if let Some(mirror) = mirror.as_ref().filter(|_| daemon.elsewhere) {
             return Err(LaunchError {
                 class: FailureClass::ConfigInvalid,
@@ -335,9 +333,8 @@ impl Launcher for DockerLauncher {
         let mut job = assignment.job.clone();
         job.environment = environment::resolve(&wanted.environment, &self.host)?;
         job.engine_digest = image;
-        let HostSettings {
-            data_dir, mirror, ..
-        } = self.host.clone();
+        let data_dir = self.host.data_dir.clone();
+        let mirror = self.host.filled_mirror().map(std::path::Path::to_owned);
         let text = tokio::task::spawn_blocking(move || {
             mirror::inform(&mut job, &data_dir, mirror.as_deref(), None);
             serde_json::to_vec(&job).map(Zeroizing::new)

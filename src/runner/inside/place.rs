@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::runner::engine::Kind;
 use crate::runner::environment;
-use crate::runner::job::Job;
+use crate::runner::job::{Job, NetworkMirror};
 
 /// Providers make Unix sockets in the temporary directory, and the path of a socket is short.
 const MAX_TMP: usize = 80;
@@ -91,7 +91,12 @@ impl Place {
         }
         fs::write(
             &place.configuration,
-            configuration(mirror.unwrap_or(&empty), &packages, job.allow_downloads),
+            configuration(
+                mirror.unwrap_or(&empty),
+                &packages,
+                job.network_mirror.as_ref(),
+                job.allow_downloads,
+            ),
         )?;
         Ok(place)
     }
@@ -352,33 +357,52 @@ fn packages(mirror: &Path) -> Vec<String> {
         .filter(|name| {
             name.chars()
                 .all(|c| c.is_ascii_alphanumeric() || "./-_:".contains(c))
+                && !name.starts_with('.')
         })
         .collect()
 }
 
-/// The engine's CLI configuration. What the mirror has comes from the mirror alone: an engine that may also look
-/// elsewhere would ask there first and fail without a network.
-fn configuration(mirror: &Path, packages: &[String], downloads: bool) -> String {
-    let list = packages
+/// The engine's CLI configuration. What the mirror has comes from the mirror alone, and what only the network mirror has
+/// from there: an engine that may also look elsewhere would ask there first and fail without a network.
+fn configuration(
+    mirror: &Path,
+    packages: &[String],
+    network: Option<&NetworkMirror>,
+    downloads: bool,
+) -> String {
+    let list = |names: &[&String]| {
+        let quoted: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+        quoted.join(", ")
+    };
+    let here: Vec<&String> = packages.iter().collect();
+    let there: Vec<&String> = network
         .iter()
-        .map(|package| quoted(package))
-        .collect::<Vec<_>>()
-        .join(", ");
+        .flat_map(|network| &network.providers)
+        .filter(|provider| !packages.contains(provider))
+        .collect();
     let mut text = String::from("disable_checkpoint = true\nprovider_installation {\n");
-    if !downloads || !packages.is_empty() {
+    if !here.is_empty() || !downloads && there.is_empty() {
         text.push_str(&format!(
             "  filesystem_mirror {{\n    path = {}\n",
             quoted(&mirror.to_string_lossy())
         ));
-        if downloads {
-            text.push_str(&format!("    include = [{list}]\n"));
+        if downloads || !there.is_empty() {
+            text.push_str(&format!("    include = [{}]\n", list(&here)));
         }
         text.push_str("  }\n");
     }
+    if let Some(network) = network.filter(|_| !there.is_empty()) {
+        text.push_str(&format!(
+            "  network_mirror {{\n    url = {}\n    include = [{}]\n  }}\n",
+            quoted(&network.url),
+            list(&there)
+        ));
+    }
     if downloads {
         text.push_str("  direct {\n");
-        if !packages.is_empty() {
-            text.push_str(&format!("    exclude = [{list}]\n"));
+        if !here.is_empty() || !there.is_empty() {
+            let all: Vec<&String> = here.iter().chain(&there).copied().collect();
+            text.push_str(&format!("    exclude = [{}]\n", list(&all)));
         }
         text.push_str("  }\n");
     }
@@ -454,10 +478,10 @@ mod tests {
             .expect("made");
         let packages = packages(dir.path());
         assert_eq!(packages, ["registry.example/a/b"]);
-        let offline = configuration(Path::new("/m"), &packages, false);
+        let offline = configuration(Path::new("/m"), &packages, None, false);
         assert!(!offline.contains("direct"), "{offline}");
         assert!(!offline.contains("include"), "{offline}");
-        let online = configuration(Path::new("/m"), &packages, true);
+        let online = configuration(Path::new("/m"), &packages, None, true);
         assert!(
             online.contains("include = [\"registry.example/a/b\"]"),
             "{online}"
@@ -466,10 +490,31 @@ mod tests {
             online.contains("exclude = [\"registry.example/a/b\"]"),
             "{online}"
         );
-        let bare = configuration(Path::new("/m"), &[], true);
+        let bare = configuration(Path::new("/m"), &[], None, true);
         assert!(
             bare.contains("direct {\n  }") && !bare.contains("mirror"),
             "{bare}"
+        );
+        let network = NetworkMirror {
+            url: "https://w.example/provider-mirror/T/".to_owned(),
+            providers: vec![
+                "registry.example/a/b".to_owned(),
+                "registry.example/a/c".to_owned(),
+            ],
+        };
+        let both = configuration(Path::new("/m"), &packages, Some(&network), false);
+        assert!(
+            both.contains("include = [\"registry.example/a/b\"]"),
+            "{both}"
+        );
+        assert!(
+            both.contains("url = \"https://w.example/provider-mirror/T/\"\n    include = [\"registry.example/a/c\"]"),
+            "what lies here is not fetched: {both}"
+        );
+        let only = configuration(Path::new("/m"), &[], Some(&network), false);
+        assert!(
+            only.contains("network_mirror") && !only.contains("filesystem_mirror"),
+            "{only}"
         );
     }
 

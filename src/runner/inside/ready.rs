@@ -170,7 +170,7 @@ impl Run<'_> {
                     failure.message = if self.job.allow_downloads {
                         "`init` failed: a provider that the bundle requires could not be had from the provider mirror or from its registry".to_owned()
                     } else {
-                        "`init` failed: a provider that the bundle requires is not in the provider mirror, and downloads are not allowed here; add it to the mirror or allow downloads".to_owned()
+                        "`init` failed: a provider that the bundle requires is not in the provider mirror, and downloads are not allowed here; fill the mirror (`windlass mirror fill`) or allow downloads".to_owned()
                     };
                 }
                 failure

@@ -146,7 +146,7 @@ impl ProcessLauncher {
             .arg(state)
             .arg("--engine")
             .arg(format!("{}={}", engine.engine, engine.path.display()));
-        if let Some(mirror) = &self.settings.mirror {
+        if let Some(mirror) = self.settings.filled_mirror() {
             command.arg("--mirror").arg(mirror);
         }
         // Nothing of our environment: the job has what the engine needs.
@@ -271,9 +271,8 @@ impl Launcher for ProcessLauncher {
         let found = self.engine(wanted, &job).ok();
         job.engine = wanted.engine.clone().or(job.engine);
         let program = found.map(|found| found.path);
-        let HostSettings {
-            data_dir, mirror, ..
-        } = self.settings.clone();
+        let data_dir = self.settings.data_dir.clone();
+        let mirror = self.settings.filled_mirror().map(Path::to_owned);
         tokio::task::spawn_blocking(move || {
             mirror::inform(&mut job, &data_dir, mirror.as_deref(), program.as_deref());
             let text = serde_json::to_vec(&job).map(Zeroizing::new)?;

@@ -61,6 +61,7 @@ fn assignment() -> Assignment {
             deadlines: Deadlines::default(),
             shortcuts: crate::wire::runners::Shortcuts::default(),
             packages: Vec::new(),
+            network_mirror: None,
             engine_digest: String::new(),
             heartbeat_ms: crate::runner::job::heartbeat_ms(),
             unsealed: false,

@@ -33,6 +33,24 @@ pub(crate) async fn remember(
     Ok(())
 }
 
+/// Remembers the digest of a source (`git::…`) that was carried here; the last one counts. Sources and versions share a table:
+/// no version begins like a source.
+pub(crate) async fn remember_source(
+    connection: &mut Connection,
+    source: &str,
+    digest: &str,
+) -> Result<(), StoreError> {
+    sql::query(
+        "INSERT INTO module_code (version_id, digest) VALUES ($1, $2) \
+         ON CONFLICT (version_id) DO UPDATE SET digest = excluded.digest",
+    )
+    .bind(source)
+    .bind(digest)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Records that an organisation uploaded this code.
 pub(crate) async fn uploaded(
     connection: &mut Connection,

@@ -182,6 +182,23 @@ pub(crate) async fn save(
     Ok(())
 }
 
+/// The lock files of an organisation's environments, each with `PROJECT/ENVIRONMENT`.
+pub(crate) async fn lock_files(
+    connection: &mut Connection,
+    org: &str,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let rows: Vec<(String, String, Option<String>)> = sql::query(
+        "SELECT project_id, env_id, lock_file FROM places WHERE org_id = $1 ORDER BY project_id, env_id",
+    )
+    .bind(org)
+    .fetch_all(connection)
+    .await?;
+    let named = rows
+        .into_iter()
+        .filter_map(|(project, env, text)| Some((format!("{project}/{env}"), text?)));
+    Ok(named.collect())
+}
+
 /// Forgets it.
 pub(crate) async fn remove(connection: &mut Connection, env_uuid: &str) -> Result<(), StoreError> {
     sql::query("DELETE FROM places WHERE env_uuid = $1")

@@ -14,7 +14,6 @@
 mod key;
 mod modules;
 mod providers;
-mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Unready;
-use super::versions::{self, Version};
+use crate::hcl::versions::{self, Version};
 use crate::hcl::{Code, Locked};
 use crate::runner::job::Package;
 
