@@ -75,7 +75,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Local> {
 }
 
 /// Where people reach the server of this data directory, if one serves it: for links that are made beside it.
-fn public_url(settings: &Settings) -> String {
+pub(crate) fn public_url(settings: &Settings) -> String {
     let usual = || api::Settings::default().public_url;
     let file = settings.file.serve.as_ref();
     let url = std::env::var("WINDLASS_PUBLIC_URL").ok();

@@ -41,11 +41,16 @@ impl Service {
             .map(|package| package.wanted.provider.to_string())
             .collect();
         providers.dedup();
-        let ticket = self.ticket(clock::now_us());
         (!providers.is_empty()).then(|| NetworkMirror {
-            url: format!("{}{PATH}/{ticket}/", served.public_url),
+            url: self.mirror_url(&served.public_url),
             providers,
         })
+    }
+
+    /// The address of the mirror at a server of this installation, with a ticket for a day.
+    pub(crate) fn mirror_url(&self, public_url: &str) -> String {
+        let ticket = self.ticket(clock::now_us());
+        format!("{}{PATH}/{ticket}/", public_url.trim_end_matches('/'))
     }
 
     /// The mirror, for who has a ticket that holds.

@@ -8,6 +8,7 @@
 //! state/ENV    the engine's state, one directory per environment (design: on the runner's host)
 //! spool/RUN-N  what a run without a container has said
 //! mirror       providers; keys: what the client keeps
+//! engines      those that a kit brought; kit-keys: whose kits are taken
 //! worker.lock  held by the one worker; while it works, on which host
 //! ```
 

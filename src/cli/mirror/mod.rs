@@ -36,6 +36,15 @@ pub(crate) enum MirrorCommand {
     },
     /// Hash every package again and compare it with what it came with; exit code 1 names those that were changed
     Verify,
+    /// Print an address under which engines elsewhere have these packages from this installation's server, for a day
+    ///
+    /// It goes into an engine's CLI configuration: provider_installation { network_mirror { url = "…" } }. Whoever has it can read
+    /// the packages and nothing else. Runs on other hosts get one of their own.
+    Url {
+        /// The server's public URL [default: as the settings say]
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+    },
     /// Take packages of a provider away; runs under way that use them may fail
     #[command(visible_alias = "rm")]
     Remove {
@@ -147,6 +156,7 @@ impl MirrorCommand {
             Self::Fill(it) => it.run(session).await,
             Self::List { out } => list(session, out),
             Self::Verify => verify(session),
+            Self::Url { server } => url(session, server).await,
             Self::Remove {
                 source,
                 versions,
@@ -280,6 +290,20 @@ fn verify(session: &Session) -> anyhow::Result<Exit> {
         ),
     };
     print::success(format!("{good} packages are as they came.{hand}"));
+    Ok(Exit::OK)
+}
+
+async fn url(session: &Session, server: Option<String>) -> anyhow::Result<Exit> {
+    let local = session.local().await?;
+    let server = server.unwrap_or_else(|| local::public_url(&session.settings));
+    if !server.starts_with("https://") {
+        return Err(Advised::new(
+            format!("`{server}` is not https, and engines use a mirror over TLS only"),
+            ["say where this installation's server is reached: --server https://windlass.example.com"],
+        )
+        .into());
+    }
+    print::data(&format!("{}\n", local.service().mirror_url(&server)))?;
     Ok(Exit::OK)
 }
 

@@ -314,3 +314,27 @@ async fn uploaded_code_is_taken_once_checked_and_belongs_to_its_organisation(on:
     world.rule("uploaded").await;
     world.deploy(deploy("dev", workload("web"))).await;
 }
+
+on_both!(code_that_a_kit_brought_is_used_and_nothing_is_fetched);
+async fn code_that_a_kit_brought_is_used_and_nothing_is_fetched(on: On) {
+    let world = World::new(on).await;
+    let source = "git::https://nowhere.invalid/x?ref=v1";
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::write(folder.path().join("main.tf"), CODE).expect("written");
+    let code = crate::sources::read_directory(folder.path()).expect("read");
+    let carried = BTreeMap::from([(code.digest(), (code.pack(), vec![source.to_owned()]))]);
+    let altered = BTreeMap::from([(code.digest(), (b"x".to_vec(), Vec::new()))]);
+    let refused = world.service.take_code(ORG, altered).await;
+    assert!(
+        refused
+            .expect_err("altered")
+            .to_string()
+            .contains("nothing was taken")
+    );
+    let service = &world.service;
+    service.take_code(ORG, carried).await.expect("taken");
+    let prepared = service.prepare_source(ORG, source).await.expect("at hand");
+    assert_eq!(prepared.digest, Some(code.digest()));
+    assert_eq!(prepared.warning, None);
+    assert!(service.has_code(ORG, &code.digest()).await.expect("asked"));
+}

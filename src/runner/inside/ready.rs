@@ -148,6 +148,14 @@ impl Run<'_> {
         self.facts
             .note(PROVIDERS, "hashed by each engine process: `init` ran");
         self.step(Step::Init);
+        if let Some(lock) = prepare::freed_lock(self.kind, self.files, &self.in_state) {
+            let line = "windlass: the code asks for other versions of providers than were locked; they are chosen anew";
+            self.log.line(self.spool, Level::Info, line);
+            std::fs::write(self.place.work.join(LOCK_FILE), lock).map_err(|error| {
+                let words = format!("the lock file could not be written: {}", error.kind());
+                Failure::new(FailureClass::Internal, words)
+            })?;
+        }
         let limits = self.limits(self.job.deadlines.init, None);
         let mut ear = Ear::Stream(Box::new(Heard::new(false)));
         let mut called = self.engine(&Command::Init { json: true }, &mut ear, limits)?;

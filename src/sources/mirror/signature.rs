@@ -72,21 +72,14 @@ pub(super) fn verify(data: &[u8], signature: &[u8], keys: &[&str]) -> Result<Str
             return Ok(hex(&key.id).to_ascii_uppercase());
         }
     }
-    let is_known = signatures
-        .iter()
-        .any(|signed| known.iter().any(|key| signed.issuers.contains(&key.id)));
-    Err(if is_known {
-        "the signature is wrong".to_owned()
-    } else {
-        format!(
+    let is_known = |id: &Vec<u8>| known.iter().any(|key| key.id == *id);
+    let mut named = signatures.iter().flat_map(|signed| &signed.issuers);
+    Err(match named.clone().any(is_known) {
+        false if let Some(id) = named.next() => format!(
             "they are signed by the key {}, which is none of the registry's",
-            signatures
-                .iter()
-                .flat_map(|signed| &signed.issuers)
-                .map(|id| hex(id).to_ascii_uppercase())
-                .next()
-                .unwrap_or_default()
-        )
+            hex(id).to_ascii_uppercase()
+        ),
+        _ => "the signature is wrong".to_owned(),
     })
 }
 

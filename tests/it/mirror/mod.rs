@@ -2,6 +2,7 @@
 //! network at all.
 
 pub(crate) mod registry;
+mod served;
 
 use self::registry::{Answer, Registry, platform, real, zip};
 use crate::support::{Engine, Launcher, Place, kill, mirror, wait_until};
@@ -169,6 +170,28 @@ fn a_mirror_that_was_filled_is_all_that_runs_need(launcher: Launcher, engine: En
     assert_eq!(run["init"], "ran; 1 provider from the mirror", "{run:#}");
     assert!(locked(&place, "dev").contains("0.14.2"));
 
+    // A module that asks for a newer one gets it, with `init` and without.
+    let asks = |what: &str, env: &'static str, init: &str| {
+        place.write("catalogue/all.yaml", CATALOGUE.replace(">= 0.10", what));
+        place.ok(["apply", "-f", "catalogue"]);
+        place.ok(deploy(&place, env, 2022));
+        let run = &place.deployment(&place.newest(env))["windlass"]["run"];
+        assert_eq!(run["init"], init, "{run:#}");
+        locked(&place, env)
+    };
+    assert!(asks("~> 0.15", "dev", "ran; 1 provider from the mirror").contains("0.15.0"));
+    place.settings(&format!(
+        "engines:\n  {}: {}\nallow_downloads: false\n",
+        engine.name(),
+        engine.binary().display()
+    ));
+    place.workers().into_iter().for_each(kill);
+    let init = "prepared; 1 provider from the mirror";
+    assert!(
+        asks("~> 0.14.0", "qa", init).contains("0.14.2"),
+        "and an older one"
+    );
+
     // A byte that was changed is named, and the run that would use it is refused.
     let program = crate::support::walk(&place.data().join("mirror/.packages"))
         .into_iter()
@@ -180,7 +203,7 @@ fn a_mirror_that_was_filled_is_all_that_runs_need(launcher: Launcher, engine: En
     place
         .refused(["mirror", "verify"])
         .says(&["0.14.2", "windlass mirror remove"]);
-    place.refused(deploy(&place, "dev", 2023));
+    place.refused(deploy(&place, "qa", 2023));
 }
 
 /// An archive of a provider, small.

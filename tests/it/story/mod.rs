@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use self::client::{Reader, Wire};
-use self::tls::Certified;
+pub(crate) use self::tls::Certified;
 use crate::server::{ORG, Server, TOKEN};
 use crate::support::{Engine, Launcher, Place, mirror};
 

@@ -7,14 +7,14 @@ use crate::server::{Server, TOKEN};
 use crate::support::Place;
 
 /// A certificate for 127.0.0.1 and its key, as files.
-pub(super) struct Certified {
+pub(crate) struct Certified {
     certificate: PathBuf,
     key: PathBuf,
 }
 
 impl Certified {
     /// Makes them in the work directory of a place, signed by themselves.
-    pub(super) fn new(place: &Place, name: &str) -> Self {
+    pub(crate) fn new(place: &Place, name: &str) -> Self {
         let made = Self {
             certificate: place.work().join(format!("{name}.pem")),
             key: place.work().join(format!("{name}.key")),
@@ -39,7 +39,7 @@ impl Certified {
         made
     }
 
-    pub(super) fn flags(&self) -> [&str; 4] {
+    pub(crate) fn flags(&self) -> [&str; 4] {
         [
             "--tls-certificate",
             self.certificate.to_str().expect("text"),
@@ -48,7 +48,12 @@ impl Certified {
         ]
     }
 
-    pub(super) fn pem(&self) -> Vec<u8> {
+    /// The file that others are to trust.
+    pub(crate) fn certificate(&self) -> &std::path::Path {
+        &self.certificate
+    }
+
+    pub(crate) fn pem(&self) -> Vec<u8> {
         std::fs::read(&self.certificate).expect("the certificate")
     }
 }

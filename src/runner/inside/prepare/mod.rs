@@ -125,8 +125,8 @@ pub(crate) fn plan(given: &Given<'_>) -> Result<Prepared, Unready> {
     };
     let program = given.kind.binary();
     let is_locked = chosen
-        .keys()
-        .all(|address| locked.contains_key(address.as_str()));
+        .iter()
+        .all(|(address, chosen)| locked.get(address.as_str()) == Some(&chosen.locked));
     let lock = match old {
         Some(old) if is_locked => Some(old.to_owned()),
         _ if chosen.is_empty() => None,
@@ -189,6 +189,32 @@ pub(crate) fn plan(given: &Given<'_>) -> Result<Prepared, Unready> {
         links,
         run_lock,
     })
+}
+
+/// The lock file without the versions that the code allows no longer, where there are any: `init` keeps to what is locked,
+/// and would refuse. What is not read here is left as it is.
+pub(crate) fn freed_lock(
+    kind: Kind,
+    files: &BTreeMap<String, Vec<u8>>,
+    in_state: &BTreeSet<String>,
+) -> Option<String> {
+    let old = std::str::from_utf8(files.get(LOCK_FILE)?).ok()?;
+    let mut locked = read_lock(old)?;
+    let codes = codes(files).ok()?;
+    let required = providers::required(codes.values(), in_state, kind.registry()).ok()?;
+    let before = locked.len();
+    for (address, terms) in &required {
+        if locked
+            .get(address.as_str())
+            .is_some_and(|locked| !providers::allows(terms, locked))
+        {
+            locked.remove(address.as_str());
+        }
+    }
+    let entries = locked
+        .iter()
+        .map(|(address, locked)| (address.as_str(), locked));
+    (locked.len() < before).then(|| print_lock(entries, kind.binary()))
 }
 
 /// The code of every directory that is called, from the root on.
@@ -371,6 +397,33 @@ mod tests {
         assert_eq!(
             file["backend"],
             json!({"type": "local", "config": {"path": "p"}, "hash": 0})
+        );
+    }
+
+    #[test]
+    fn a_lock_that_the_code_has_outgrown_is_let_go_and_no_other() {
+        let lock = |name: &str, version: &str| {
+            format!(
+                "\nprovider \"registry.opentofu.org/acme/{name}\" {{\n  version = \"{version}\"\n}}\n"
+            )
+        };
+        let freed = |wanted: &str| {
+            let main = format!(
+                "terraform {{\n  required_providers {{\n    a = {{\n      source = \"acme/a\"\n      version = \"{wanted}\"\n    }}\n    b = {{\n      source = \"acme/b\"\n    }}\n  }}\n}}\n"
+            );
+            let locks = lock("a", "1.0.0") + &lock("b", "1.0.0");
+            let files = BTreeMap::from([
+                ("main.tf".to_owned(), main.into_bytes()),
+                (LOCK_FILE.to_owned(), locks.into_bytes()),
+            ]);
+            freed_lock(Kind::OpenTofu, &files, &BTreeSet::new())
+        };
+        assert_eq!(freed(">= 1"), None);
+        let left = freed(">= 2").expect("one goes");
+        let left = read_lock(&left).expect("a lock file");
+        assert_eq!(
+            left.keys().collect::<Vec<_>>(),
+            ["registry.opentofu.org/acme/b"]
         );
     }
 

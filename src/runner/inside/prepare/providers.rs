@@ -130,6 +130,12 @@ pub(crate) struct Chosen {
     pub(crate) verified: Option<String>,
 }
 
+/// Whether the code still allows what is locked. A version that is not read here is the engine's to judge.
+pub(crate) fn allows(terms: &[versions::Term], locked: &Locked) -> bool {
+    Version::read(&locked.version)
+        .is_none_or(|version| terms.iter().all(|term| term.allows(version)))
+}
+
 /// Where providers are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mirror<'a> {
@@ -141,7 +147,8 @@ pub(crate) struct Mirror<'a> {
 }
 
 impl Mirror<'_> {
-    /// Finds each provider: as locked, else the newest that the code allows.
+    /// Finds each provider: as locked, else the newest that the code allows. A locked version that the code allows no
+    /// longer is no reason to be stuck: whoever changed the code asked for another.
     pub(crate) fn choose(
         &self,
         required: &BTreeMap<Address, Vec<versions::Term>>,
@@ -151,30 +158,20 @@ impl Mirror<'_> {
             .iter()
             .map(|(address, terms)| {
                 let chosen = match lock.get(&address.0) {
-                    Some(locked) => self.as_locked(address, terms, locked)?,
-                    None => self.newest(address, terms)?,
+                    Some(locked) if allows(terms, locked) => self.as_locked(address, locked)?,
+                    Some(_) | None => self.newest(address, terms)?,
                 };
                 Ok((address.clone(), chosen))
             })
             .collect()
     }
 
-    fn as_locked(
-        &self,
-        address: &Address,
-        terms: &[versions::Term],
-        locked: &Locked,
-    ) -> Result<Chosen, Unready> {
+    fn as_locked(&self, address: &Address, locked: &Locked) -> Result<Chosen, Unready> {
         let version = Version::read(&locked.version).ok_or_else(|| {
             Unready::new(format!(
                 "the locked version of `{address}` is not read here"
             ))
         })?;
-        if !terms.iter().all(|term| term.allows(version)) {
-            return Err(Unready::new(format!(
-                "the locked version of `{address}` is not allowed by the code any more"
-            )));
-        }
         let package = self.package(address, version);
         if !package.is_dir() {
             return Err(Unready::new(format!(
@@ -312,6 +309,9 @@ mod tests {
         let unknown = choose("", &lock("0.9.0", "h1:a"), &checked).expect("there");
         assert_eq!(unknown.verified, None);
         assert!(choose(">= 1", &lock("0.14.2", "h1:a"), &checked).is_err());
+        let both = [package("0.14.2", "h1:a"), package("1.0.0", "h1:b")];
+        let newer = choose(">= 1", &lock("0.14.2", "h1:a"), &both).expect("there");
+        assert_eq!(newer.locked.version, "1.0.0", "the code asks for another");
         assert!(
             choose("", &lock("0.1.0", "h1:a"), &checked).is_err(),
             "not there"
