@@ -76,9 +76,12 @@ impl Service {
                 )));
             }
         }
-        let mut writing = self.store.writing().await?;
-        for (digest, (packed, sources)) in &carried {
+        // Bytes first: each is a write of its own, and without a name it is nothing.
+        for (packed, _) in carried.values() {
             self.store.blob_put(packed).await?;
+        }
+        let mut writing = self.store.writing().await?;
+        for (digest, (_, sources)) in &carried {
             code::uploaded(&mut writing, org, digest).await?;
             for source in sources {
                 code::remember_source(&mut writing, source, digest).await?;
