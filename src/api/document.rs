@@ -37,6 +37,17 @@ const PARTS: &[(&str, &str)] = &[
     ("code", "The code that the device shows"),
     ("hash", "The hash of the token"),
     ("rule", "The rule, by its id"),
+    (
+        "ticket",
+        "What lets one read the provider mirror, for a day",
+    ),
+    ("host", "The host in the address of the provider"),
+    ("namespace", "The owner in the address of the provider"),
+    ("provider", "The type in the address of the provider"),
+    (
+        "document",
+        "`index.json`, `VERSION.json` or `VERSION_OS_ARCH.zip`",
+    ),
 ];
 
 /// Refusals that do not depend on what a handler does: a bad request, too many, a fault, a database that is away.

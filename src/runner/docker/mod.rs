@@ -176,20 +176,23 @@ impl DockerLauncher {
     fn facts(
         &self,
         daemon: &Daemon,
-        env_uuid: &str,
+        assignment: &Assignment,
         wanted: &DockerConfiguration,
         image: Image,
     ) -> Result<HostFacts, LaunchError> {
+        let env_uuid = &assignment.env_uuid;
         let owner = place::owner(&self.host)?;
         let mirror = self
             .host
             .filled_mirror()
+            // A container elsewhere asks the server for what it cannot see.
+            .filter(|_| !daemon.elsewhere || assignment.job.network_mirror.is_none())
             .and_then(|mirror| std::path::absolute(mirror).ok());
         if let Some(mirror) = mirror.as_ref().filter(|_| daemon.elsewhere) {
             return Err(LaunchError {
                 class: FailureClass::ConfigInvalid,
                 message: format!(
-                    "the provider mirror `{}` lies on this host, where the Docker daemon at `{}` cannot see it; unset it, or use an image that holds the providers",
+                    "the provider mirror `{}` lies on this host, where the Docker daemon at `{}` cannot see it; serve it over https (`windlass serve --tls-certificate …`), unset it, or use an image that holds the providers",
                     mirror.display(),
                     daemon.address
                 ),
@@ -219,7 +222,7 @@ impl DockerLauncher {
         loop {
             let image = self.image(daemon, wanted, say).await?;
             let custom = matches!(image, Image::Custom { .. });
-            let facts = self.facts(daemon, &assignment.env_uuid, wanted, image)?;
+            let facts = self.facts(daemon, assignment, wanted, image)?;
             let spec = spec::container(
                 Purpose::Run {
                     key: &assignment.key,
@@ -456,7 +459,7 @@ impl DockerLauncher {
             return Ok(());
         }
         let image = self.image(&daemon, wanted, &|_: &str| {}).await?;
-        let facts = self.facts(&daemon, &assignment.env_uuid, wanted, image)?;
+        let facts = self.facts(&daemon, assignment, wanted, image)?;
         let id = uuid::Uuid::now_v7().to_string();
         let spec = spec::container(
             Purpose::Standby { id: &id },

@@ -16,6 +16,8 @@ use crate::runner::engine::stream::Level;
 
 /// A lock file is no longer than this.
 const MAX_LOCK_FILE: u64 = 4 * 1024 * 1024;
+/// What to do where a provider is missing.
+const FILL: &str = "fill the mirror (`windlass mirror fill`) or allow downloads";
 /// Names of the shortcuts in the run record.
 const INIT: &str = "init";
 const PROVIDERS: &str = "providers";
@@ -41,7 +43,14 @@ impl Run<'_> {
             }
             Err(Unready(why)) => {
                 self.facts.note(INIT, format!("ran: {why}"));
-                self.init("ran")
+                self.init("ran").map_err(|mut failure| {
+                    // It names the provider, and is in clear everywhere else.
+                    if failure.message.ends_with(FILL) && why.starts_with("the mirror has no") {
+                        failure.message.push_str(": ");
+                        failure.message.push_str(&why);
+                    }
+                    failure
+                })
             }
         }
     }
@@ -178,7 +187,7 @@ impl Run<'_> {
                     failure.message = if self.job.allow_downloads {
                         "`init` failed: a provider that the bundle requires could not be had from the provider mirror or from its registry".to_owned()
                     } else {
-                        "`init` failed: a provider that the bundle requires is not in the provider mirror, and downloads are not allowed here; fill the mirror (`windlass mirror fill`) or allow downloads".to_owned()
+                        format!("`init` failed: a provider that the bundle requires is not in the provider mirror, and downloads are not allowed here; {FILL}")
                     };
                 }
                 failure

@@ -10,17 +10,21 @@ use crate::support::Place;
 
 /// What answers without a token. Whoever adds a route here says why.
 const OPEN: &[(&str, &str)] = &[
-    ("GET", "/alive"),                           // probes have no tokens
+    ("GET", "/alive"),             // probes have no tokens
     ("GET", "/auth/sso/callback"), // the proof is in the query, and the other half in a cookie
     ("GET", "/health"),            // the same
     ("GET", "/metrics"),           // names nothing and nobody
     ("GET", "/openapi.json"),      // says nothing that the program does not
-    ("POST", "/auth/device"),      // how one gets a token
-    ("POST", "/auth/link"),        // the same; the secret is in the body
-    ("POST", "/auth/login"),       // says how one logs in here
-    ("POST", "/auth/oidc/token"),  // how one gets a token; the proof is in the body
-    ("POST", "/auth/register"),    // says how one logs in here
-    ("POST", "/auth/sso/login"),   // how one gets a session
+    (
+        "GET",
+        "/provider-mirror/{ticket}/{host}/{namespace}/{provider}/{document}", // the proof is in the path
+    ),
+    ("POST", "/auth/device"),                    // how one gets a token
+    ("POST", "/auth/link"),                      // the same; the secret is in the body
+    ("POST", "/auth/login"),                     // says how one logs in here
+    ("POST", "/auth/oidc/token"),                // how one gets a token; the proof is in the body
+    ("POST", "/auth/register"),                  // says how one logs in here
+    ("POST", "/auth/sso/login"),                 // how one gets a session
     ("POST", "/devicelogins/{id}/actions/poll"), // the secret is in the query
 ];
 
