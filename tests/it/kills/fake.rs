@@ -44,30 +44,9 @@ impl Stage {
     }
 }
 
-/// `state/stage` says where to stand, until there is `state/go`; `state/number` which object is made.
-const SCRIPT: &str = r#"#!/bin/sh
-said() { printf '{"@level":"info","@message":"%s","type":"%s"%s}\n' "$1" "$1" "${2:+,$2}"; }
-hook() { said "$1" "\"hook\":{\"resource\":{\"addr\":\"t.a$n\"},\"action\":\"create\"$2}"; }
-counts() { said change_summary "\"changes\":{\"add\":$2,\"change\":0,\"remove\":0,\"operation\":\"$1\"}"; }
-stand() {
-  [ "$stage" = "$1" ] || return 0
-  touch state/standing
-  until [ -e state/go ]; do sleep 0.05; done
-  rm -f state/standing state/go
-}
-n=$(cat state/number 2>/dev/null); stage=$(cat state/stage 2>/dev/null)
-state='{"version":4,"serial":2,"lineage":"l","outputs":{},"resources":[{"mode":"managed","type":"t","name":"a'$n'","provider":"p","instances":[{"attributes":{"id":"'$n'"}}]}]}'
-case $1 in
-version) echo '{"terraform_version":"1.12.0"}';;
-init) stand initializing;;
-apply)
-  stand planning; counts plan 1; hook apply_start
-  stand applying; hook apply_complete ',"id_key":"id","id_value":"'$n'"'
-  [ "$stage" != writing ] || printf '{"version":4,' > state/terraform.tfstate
-  stand writing; printf '%s' "$state" > state/terraform.tfstate; counts apply 1;;
-output|show) stand saving; echo '{}';;
-esac
-"#;
+/// The scripted engine; what it does is said there.
+pub(super) const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/fake");
+const SCRIPT: &str = include_str!("../../engine/fake");
 
 /// Outputs are asked for, so that there is something to save.
 const BASE: &str = "workloads:\n  base:\n    resources:\n      note: {type: note, params: {text: base}}\n    outputs:\n      NOTE: ${resources.note.outputs.text}\n";
@@ -278,7 +257,9 @@ fn import(place: &Place, to: &[&str], image: &str) {
         bin.join("busybox"),
     )
     .expect("copied");
-    for applet in ["sh", "cat", "touch", "sleep", "rm", "printf", "test", "["] {
+    for applet in [
+        "sh", "cat", "touch", "sleep", "rm", "printf", "test", "[", "sed", "grep",
+    ] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("a link");
     }
     fs::write(bin.join("tofu"), SCRIPT).expect("written");

@@ -2,6 +2,7 @@
 //!
 //! A module stands at a gate while the test kills, so no timing is involved.
 
+mod conformance;
 mod copies;
 mod fake;
 mod matrix;
