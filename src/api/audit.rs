@@ -23,8 +23,10 @@ use crate::store::audit::{Draft, Outcome, Pending, carried};
 use crate::wire::Page;
 use crate::wire::audit::AuditRow;
 
-/// Requests that are POST in the contract and only look, or only say where to go on.
+/// Requests that are POST in the contract and only look, or only say where to go on; and what agents say about runs,
+/// whose record the deployment is.
 const LOOKS: &[&str] = &[
+    "/agents/self/messages",
     "/auth/check-permissions",
     "/auth/sso/login",
     "/orgs/{org}/deployments/{id}/actions/diff",

@@ -6,6 +6,7 @@
 //!
 //! Why local mode calls this router too, in its own process: what works without a server then works with one.
 
+mod agents;
 mod audit;
 mod auth;
 mod body;
@@ -119,6 +120,7 @@ fn routes() -> Routes {
         .routes(routes!(document::openapi))
         .routes(routes!(provider_mirror::get))
         .merge(identity::routes())
+        .merge(agents::routes())
         .nest("/orgs/{org}", of_organization())
 }
 
@@ -132,6 +134,7 @@ fn of_organization() -> Routes {
                 .layer(from_fn(body::allow_checks)),
         )
         .merge(deployments::routes())
+        .merge(agents::of_organization())
 }
 
 fn projects_and_environments() -> Routes {

@@ -29,6 +29,30 @@ impl Fields {
         read(value, &at, found)
     }
 
+    /// A field of a type; `None` where it is absent, or does not fit, which is noted.
+    pub(crate) fn typed<T: DeserializeOwned>(
+        &mut self,
+        found: &mut Problems,
+        key: &'static str,
+    ) -> Option<T> {
+        let at = self.at(key);
+        read(self.value(key)?, &at, found)
+    }
+
+    /// The same, of a field that must be there.
+    pub(crate) fn required_typed<T: DeserializeOwned>(
+        &mut self,
+        found: &mut Problems,
+        key: &'static str,
+    ) -> Option<T> {
+        let at = self.at(key);
+        let Some(value) = self.value(key) else {
+            found.invalid(&at, format!("\"{at}\": property \"{key}\" is missing"));
+            return None;
+        };
+        read(value, &at, found)
+    }
+
     /// The items of a list; those that do not fit are noted.
     pub(crate) fn each<T: DeserializeOwned>(
         &mut self,

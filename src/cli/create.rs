@@ -49,6 +49,8 @@ pub(crate) enum Create {
     ServiceUser(identity::CreateServiceUser),
     /// Whose signed tokens are changed into short ones: build jobs that hold no secret
     TrustRule(identity::CreateTrustRule),
+    /// A token that enrols one agent of a runner, once; prints it
+    AgentToken(identity::CreateAgentToken),
 }
 
 /// What `update` changes.
@@ -171,6 +173,7 @@ impl Create {
             Self::Invitation(it) => it.run(session).await,
             Self::ServiceUser(it) => it.run(session).await,
             Self::TrustRule(it) => it.run(session).await,
+            Self::AgentToken(it) => it.run(session).await,
         }
     }
 }

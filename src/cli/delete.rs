@@ -60,6 +60,8 @@ pub(crate) enum Delete {
     ServiceUser(identity::One),
     /// A trust rule; tokens that were given for it are over
     TrustRule(identity::One),
+    /// An agent; its keys are over, and what it carries ends as lost
+    Agent(One),
 }
 
 /// One id.
@@ -135,6 +137,7 @@ impl Delete {
             Self::Invitation(it) => it.delete_invitation(session).await,
             Self::ServiceUser(it) => it.delete_service(session).await,
             Self::TrustRule(it) => it.delete_trust_rule(session).await,
+            Self::Agent(it) => identity::delete_agent(session, &it.id).await,
         }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn guess(text: &str) -> Value {
 }
 
 /// The text itself, the content of `@FILE`, or standard input for `-`.
-fn content(text: &str, flag: &str) -> anyhow::Result<String> {
+pub(crate) fn content(text: &str, flag: &str) -> anyhow::Result<String> {
     if text == "-" {
         let mut all = String::new();
         std::io::stdin()

@@ -4,6 +4,7 @@
 //! [`client::Client`], also in local mode; only [`mod@print`] prints; [`exit`] knows the exit codes.
 //! Start at [`Command`], the table of contents.
 
+mod agent;
 mod apply;
 mod ask;
 mod audit;
@@ -137,6 +138,7 @@ enum Command {
     #[command(subcommand, visible_alias = "bundle")]
     Kit(kit::Kit),
     Serve(Box<serve::Serve>),
+    Agent(agent::Agent),
     #[command(hide = true)]
     Work(work::Work),
     /// Settings of this client
@@ -180,6 +182,7 @@ impl Command {
             Self::Mirror(it) => it.run(session).await,
             Self::Kit(it) => it.run(session).await,
             Self::Serve(it) => it.run(session).await,
+            Self::Agent(it) => it.run(session).await,
             Self::Work(it) => it.run(session).await,
             Self::Config(it) => it.run(session),
             Self::Login(it) => it.run(session).await,
@@ -285,7 +288,8 @@ pub fn main() -> ExitCode {
     }
     // A server writes its log as its settings say.
     if !matches!(cli.command, Command::Serve(_)) {
-        trace(cli.global.debug, matches!(cli.command, Command::Work(_)));
+        let works = matches!(cli.command, Command::Work(_) | Command::Agent(_));
+        trace(cli.global.debug, works);
     }
     match start(cli) {
         Ok(exit) => exit.into(),
@@ -332,7 +336,10 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
         .build()?;
     let session = Session::new(settings);
     let result = runtime.block_on(async {
-        if matches!(cli.command, Command::Work(_) | Command::Serve(_)) {
+        if matches!(
+            cli.command,
+            Command::Work(_) | Command::Serve(_) | Command::Agent(_)
+        ) {
             return cli.command.run(&session).await;
         }
         let result = tokio::select! {

@@ -92,7 +92,8 @@ impl Service {
         let mut reading = self.store.reading().await?;
         let place = places::find(&mut reading, &environment.uuid).await?;
         let state_place = place.as_ref().and_then(|place| place.state.as_ref());
-        let keeper = self.keeper(&mut reading, state_place).await?;
+        let served_by = runners::served_by(org, &runner);
+        let keeper = self.keeper(&mut reading, state_place, &served_by).await?;
         let wanted = runners::state_place(&runner, &keeper)?;
         runners::same_place(state_place, &wanted, &runner.id)?;
         if let Some(place) = &place {
@@ -225,7 +226,7 @@ impl Service {
         }
         let manifest = accepted.plan.manifest.clone();
         let (row, position) = self.insert(&mut writing, accepted).await?;
-        let waiting = elsewhere::waiting(&self.store, &mut writing, &row).await?;
+        let waiting = elsewhere::waiting(self, &mut writing, &row).await?;
         writing.commit().await?;
         let shown = show::accepted(row, manifest, position, waiting);
         Ok(Created::Deployment(Box::new(shown)))
@@ -273,6 +274,7 @@ impl Service {
             not_before_us: 0,
             cancel: false,
             gone: false,
+            served_by: runners::served_by(&accepted.org, &accepted.offer.runner),
         };
         rows::save(writing, &row).await?;
         if places::find(writing, &environment.uuid).await?.is_none() {
@@ -338,7 +340,7 @@ impl Service {
                 "incorrect manifest or mode for this idempotency key".to_owned(),
             ));
         }
-        Ok(Some(show::full(&self.store, connection, row).await?))
+        Ok(Some(show::full(self, connection, row).await?))
     }
 
     async fn rollback_target(

@@ -9,6 +9,7 @@
 //! that is the last one by then, so that of two queued changes both are kept.
 
 mod accept;
+pub(crate) mod agents;
 mod carry;
 mod catalogue;
 pub(crate) mod compile;
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) lease: std::time::Duration,
     /// The provider mirror that is served to runs on other hosts.
     pub(crate) mirror: Option<provider_mirror::ServedMirror>,
+    /// How long a deployment waits for the agents of its runner when none is heard of.
+    pub(crate) agent_patience: std::time::Duration,
     /// Seal nothing: only for the control run of the tests.
     pub(crate) unsealed: bool,
 }
@@ -83,6 +86,7 @@ impl Default for Settings {
             git_timeout: std::time::Duration::from_secs(60),
             lease: std::time::Duration::from_secs(30),
             mirror: None,
+            agent_patience: std::time::Duration::from_secs(120),
             unsealed: false,
         }
     }
@@ -117,6 +121,6 @@ impl Service {
         let mut reading = self.store.reading().await?;
         let here = self.store.instance();
         Ok(rows::waiting(&mut reading, here).await? == 0
-            && !leases::is_anything_adoptable(&mut reading, here).await?)
+            && !leases::is_anything_adoptable(&mut reading, (here, "")).await?)
     }
 }

@@ -45,7 +45,7 @@ impl Service {
     pub(crate) async fn get(&self, org: &str, id: &str) -> Result<Deployment, Error> {
         let mut reading = self.store.reading().await?;
         let row = required(&mut reading, org, id).await?;
-        Ok(show::full(&self.store, &mut reading, row).await?)
+        Ok(show::full(self, &mut reading, row).await?)
     }
 
     /// Deployments, newest first.
@@ -101,7 +101,7 @@ impl Service {
             let mut reading = self.store.reading().await?;
             let row = required(&mut reading, org, id).await?;
             if matches!(row.phase, Phase::Ended { .. }) {
-                return Ok(show::full(&self.store, &mut reading, row).await?);
+                return Ok(show::full(self, &mut reading, row).await?);
             }
             drop(reading);
             let Some(left) = until.checked_duration_since(Instant::now()) else {

@@ -10,9 +10,9 @@ use crate::hcl::Backend;
 use crate::model::diag::{Document, nearest};
 use crate::model::{Diagnostic, Place};
 use crate::runner::Launch;
-use crate::store::Store;
 use crate::store::deployments::places::StatePlace;
 use crate::store::objects::{ObjectError, runner_rules};
+use crate::store::{Store, agents};
 use crate::wire::objects::Environment;
 use crate::wire::runners::{Deadlines, LOCAL, PROCESS, Shortcuts};
 
@@ -103,7 +103,10 @@ pub(super) async fn choose(
         },
     };
     // Found out now rather than when it is claimed.
-    if out_of_reach(&runner).is_none() && matches!(launch(&runner)?, Launch::Process(_)) {
+    if kind(&runner.runner_configuration) == "agent" {
+        // What may run on an agent's host is that host's to say.
+        launch(&runner)?;
+    } else if out_of_reach(&runner).is_none() && matches!(launch(&runner)?, Launch::Process(_)) {
         // One that somebody made is no way around the setting.
         if !settings.allow_process {
             return Err(Error::Conflict(format!(
@@ -177,28 +180,45 @@ fn without_type(configuration: &Map<String, Value>) -> Value {
     Value::Object(settings)
 }
 
+/// Whose agents carry the runs of a runner, as in `deployments.served_by`; empty where servers do.
+pub(super) fn served_by(org: &str, runner: &RunnerOffer) -> String {
+    match kind(&runner.runner_configuration) {
+        "agent" | "kubernetes-agent" => agents::serves(org, &runner.id),
+        _ => String::new(),
+    }
+}
+
 /// Why a runner that is served from elsewhere cannot be reached, in v1's words; `None` for one of this host.
 ///
-/// Such a deployment is accepted and fails when its turn comes, because an agent may come and go.
+/// Such a deployment is accepted and waits a while when its turn comes, because an agent may come and go.
 pub(super) fn out_of_reach(runner: &RunnerOffer) -> Option<String> {
-    (kind(&runner.runner_configuration) == "kubernetes-agent").then(|| {
-        format!(
-            "kubernetes-agent runner \"{}\" not reachable, no agent is connected: kubernetes agent not reachable",
-            runner.id
-        )
-    })
+    let id = &runner.id;
+    match kind(&runner.runner_configuration) {
+        "kubernetes-agent" => Some(format!(
+            "kubernetes-agent runner \"{id}\" not reachable, no agent is connected: kubernetes agent not reachable"
+        )),
+        "agent" => Some(format!(
+            "agent runner \"{id}\" not reachable, no agent is connected: see which there are with `windlass get agents`, \
+             and enrol one with the token that `windlass create agent-token {id}` prints"
+        )),
+        _ => None,
+    }
 }
 
 /// How a runner is launched.
 pub(super) fn launch(runner: &RunnerOffer) -> Result<Launch, Error> {
-    let settings = without_type(&runner.runner_configuration);
+    let configuration = match runner.runner_configuration.get("launcher") {
+        Some(Value::Object(launcher)) if kind(&runner.runner_configuration) == "agent" => launcher,
+        _ => &runner.runner_configuration,
+    };
+    let settings = without_type(configuration);
     let damaged = |error: serde_json::Error| {
         Error::Conflict(format!(
             "the configuration of the runner `{}` does not fit its type: {error}",
             runner.id
         ))
     };
-    match kind(&runner.runner_configuration) {
+    match kind(configuration) {
         "docker" => serde_json::from_value(settings)
             .map(Launch::Docker)
             .map_err(damaged),

@@ -117,7 +117,8 @@ impl Service {
             offer.runner = chosen.await?.runner;
         }
         let state_place = place.as_ref().and_then(|place| place.state.as_ref());
-        let keeper = self.keeper(&mut writing, state_place).await?;
+        let served_by = runners::served_by(org, &offer.runner);
+        let keeper = self.keeper(&mut writing, state_place, &served_by).await?;
         let wanted = runners::state_place(&offer.runner, &keeper)?;
         runners::same_place(state_place, &wanted, &offer.runner.id)?;
         add_break_glass(&mut writing, org, &environment, &mut log_recipients, None).await?;
@@ -161,7 +162,7 @@ impl Service {
                 .document_save(&mut writing, &row.id, Kind::Ids, &body.ids)
                 .await?;
         }
-        let shown = show::full(&self.store, &mut writing, row).await?;
+        let shown = show::full(self, &mut writing, row).await?;
         writing.commit().await?;
         Ok(shown)
     }

@@ -1,11 +1,11 @@
 //! Stored deployments as the API shows them.
 
-use super::elsewhere;
+use super::{Service, elsewhere};
 use crate::model::phase::{Outcome, Phase, Step};
 use crate::runner::event::Finished;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{Connection, rows, runs};
-use crate::store::{Store, StoreError, clock};
+use crate::store::{StoreError, clock};
 use crate::wire::deployments::{Deployment, DeploymentExtras, Metrics, RunDiagnostic, Waiting};
 use crate::wire::state::Open;
 
@@ -108,7 +108,7 @@ pub(super) fn accepted(
 
 /// A deployment with everything.
 pub(super) async fn full(
-    store: &Store,
+    service: &Service,
     connection: &mut Connection,
     row: rows::Deployment,
 ) -> Result<Deployment, StoreError> {
@@ -118,11 +118,12 @@ pub(super) async fn full(
         Phase::Queued => Some(rows::position_in_line(connection, &row).await?),
         Phase::Running { .. } | Phase::Ended { .. } => None,
     };
-    let waiting = elsewhere::waiting(store, connection, &row).await?;
+    let waiting = elsewhere::waiting(service, connection, &row).await?;
     let heard_us = match row.phase {
         Phase::Running { .. } => runs::heard_us(connection, &row.run, row.attempt).await?,
         Phase::Queued | Phase::Ended { .. } => None,
     };
+    let store = &service.store;
     let mut shown = summary(row);
     shown.runner_id = Some(runner);
     let kinds = [

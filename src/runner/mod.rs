@@ -53,7 +53,7 @@ pub(crate) enum Launch {
 
 /// What a worker claims: everything it needs to carry out one attempt. Pure data; secrets of the
 /// environment are still references (`from_env`, `from_file`) that the launching host resolves.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Assignment {
     /// The attempt.
     pub(crate) key: RunKey,
@@ -63,6 +63,17 @@ pub(crate) struct Assignment {
     pub(crate) job: Job,
     /// Where and how.
     pub(crate) launch: Launch,
+}
+
+impl Launch {
+    /// The word for what carries it.
+    pub(crate) fn launcher(&self) -> &'static str {
+        match self {
+            Self::Docker(_) => "docker",
+            Self::Process(_) => "process",
+            Self::Kubernetes(_) => "kubernetes",
+        }
+    }
 }
 
 /// What a launcher knows of a started run; stored before the job is written.
@@ -93,7 +104,8 @@ pub(crate) enum Handle {
 }
 
 /// How a run is over, for the desk.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum RunEnd {
     /// The supervisor's last event was delivered before (it is among the events).
     Finished,
@@ -114,7 +126,7 @@ pub(crate) enum RunEnd {
 }
 
 /// A run that the store says is going on, for adoption.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Adoptable {
     /// What it was given.
     pub(crate) assignment: Assignment,
@@ -131,7 +143,7 @@ pub(crate) struct Adoptable {
 #[error("the record of runs could not be read or written")]
 pub(crate) struct DeskError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
 
-/// Where a worker gets runs and leaves what they say. Implemented over the store (local) and, later, over HTTP (agents).
+/// Where a worker gets runs and leaves what they say. Implemented over the store (local) and over HTTP (agents).
 /// Every call is idempotent for the current attempt and refused for an older one.
 pub(crate) trait Desk: Send + Sync {
     /// Takes the next run that may start, if any. `launchers` names what this host can do (`docker`, `process`).

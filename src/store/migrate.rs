@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "in line", "0009_in_line.sql"),
     migration!(10, "turns", "0010_turns.sql"),
     migration!(11, "heard", "0011_heard.sql"),
+    migration!(12, "agents", "0012_agents.sql"),
 ];
 
 /// The version that this program knows.

@@ -13,13 +13,14 @@
 //! servers may share a PostgreSQL database; then what all must see lies in it, blobs too, and each server has a
 //! directory of its own with the states and spools of its runs, and a copy of the one key ring (`shared.rs`).
 
+pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod blobs;
 mod changes;
 pub(crate) mod clock;
 pub(crate) mod deployments;
-mod host;
+pub(crate) mod host;
 pub(crate) mod identity;
 mod migrate;
 pub(crate) mod objects;

@@ -234,6 +234,8 @@ pub(crate) enum WaitingFor {
     StateElsewhere,
     /// It carries the run and is not heard of.
     ServerAway,
+    /// No agent of the runner is heard of.
+    AgentAway,
 }
 
 /// How far a run is.

@@ -4,6 +4,7 @@
 //! No checks happen here; names and rules are checked by `api`. Maps are sorted (`BTreeMap`) where
 //! order means nothing and kept in order (`serde_json::Map`) where the user wrote it.
 
+pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod deployments;
 pub(crate) mod explain;

@@ -1,5 +1,5 @@
 //! Runners and runner rules. Both configurations of a runner are unions on `type`; they travel as
-//! JSON maps, because the set of types is open (v1's five, and our `docker` and `process`).
+//! JSON maps, because the set of types is open (v1's five, and our `docker`, `process` and `agent`).
 
 use std::collections::BTreeMap;
 

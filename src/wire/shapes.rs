@@ -82,6 +82,31 @@ pub(crate) enum RunnerConfiguration {
     /// Processes on the host of the server.
     #[serde(rename = "process")]
     Process(ProcessConfiguration),
+    /// Runs on hosts that no server reaches, carried by agents.
+    #[serde(rename = "agent")]
+    Far(FarRunner),
+}
+
+/// A runner whose agents come and ask.
+#[derive(ToSchema)]
+pub(crate) struct FarRunner {
+    /// What carries runs on the host of the agent.
+    launcher: FarLauncher,
+}
+
+/// What carries runs on the host of an agent.
+#[derive(ToSchema)]
+#[serde(tag = "type")]
+pub(crate) enum FarLauncher {
+    /// Containers.
+    #[serde(rename = "docker")]
+    Docker(DockerConfiguration),
+    /// Processes.
+    #[serde(rename = "process")]
+    Process(ProcessConfiguration),
+    /// Jobs in a cluster that the agent reaches.
+    #[serde(rename = "kubernetes")]
+    Kubernetes(KubernetesConfiguration),
 }
 
 /// A runner in a cluster of Google.

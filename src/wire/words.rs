@@ -49,7 +49,7 @@ words! {
     /// The type of published metadata.
     MetadataType: "string";
     /// Types of runners: those of v1, then ours.
-    RunnerType: "kubernetes" "kubernetes-gke" "kubernetes-eks" "kubernetes-agent" "serverless-ecs" "docker" "process";
+    RunnerType: "kubernetes" "kubernetes-gke" "kubernetes-eks" "kubernetes-agent" "serverless-ecs" "docker" "process" "agent";
     /// Where state is kept: the types of v1, then ours.
     StateType: "kubernetes" "s3" "gcs" "azurerm" "local" "http" "pg";
     /// Engines.

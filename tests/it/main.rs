@@ -8,6 +8,7 @@
     reason = "tests drive real files and processes"
 )]
 
+mod agents;
 mod api;
 mod bad_input;
 mod cancel;

@@ -839,6 +839,16 @@ impl Client {
         self.signal(rustix::process::Signal::INT);
     }
 
+    /// SIGSTOP: it stands still until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
     fn signal(&self, signal: rustix::process::Signal) {
         let child = self.child.as_ref().expect("it is going on");
         let pid = i32::try_from(child.id()).expect("a process id");

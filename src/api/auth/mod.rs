@@ -6,6 +6,7 @@
 //! Why a project of others answers 404 as if it were not there: its name says something already. Who is no member of
 //! the organisation gets 403 whether or not it exists, in v1's words.
 
+mod agent;
 mod asked;
 mod need;
 mod proof;
@@ -19,11 +20,13 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+pub(crate) use self::agent::{audience, key_id};
 use self::asked::{Asked, absent};
 pub(crate) use self::need::{Need, need};
 pub(crate) use self::proof::{COOKIE, cookie, is_from_elsewhere, token};
 use self::proof::{identify, says_nobody};
 use super::App;
+use super::agents::Sender;
 use super::error::Refusal;
 use crate::model::access::{Access, Level};
 use crate::store::audit;
@@ -199,6 +202,22 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
         return Ok(Caller::of(NOBODY, Access::default()));
     }
     let identification = app.settings.identification;
+    // The router in the process of its one user has no agents; there handlers refuse, as they do everything.
+    if needed == Need::Agent && identification == Identification::Local {
+        return Ok(Caller::of(NOBODY, Access::default()));
+    }
+    if needed == Need::Agent {
+        let agent = agent::identify(app, &parts.headers).await?;
+        audit::note(|draft| {
+            draft.organization.clone_from(&agent.org_id);
+            draft.actor.clone_from(&agent.instance);
+            "agent".clone_into(&mut draft.actor_kind);
+            draft.actor_name.clone_from(&agent.about.host);
+        });
+        let caller = Caller::of(&agent.instance, Access::default());
+        parts.extensions.insert(Sender(Some(agent)));
+        return Ok(caller);
+    }
     if identification == Identification::Local {
         return Ok(Caller::of(LOCAL_ADMIN, Access::everything()));
     }
@@ -256,7 +275,12 @@ async fn admitted(app: &App, parts: &mut Parts) -> Result<Caller, Refusal> {
         pattern: &pattern,
     };
     match needed {
-        Need::Open | Need::Anybody | Need::Member | Need::Invitation | Need::Handler => {}
+        Need::Open
+        | Need::Anybody
+        | Need::Member
+        | Need::Invitation
+        | Need::Agent
+        | Need::Handler => {}
         Need::Organization(level) => {
             if caller.access.organization() < Some(level) {
                 return Err(Refusal::forbidden(level, format!("organization:{org}")));

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Deployment(Level),
     /// A token of anybody; the handler looks whether they are invited or members.
     Invitation,
+    /// The token of an agent.
+    Agent,
     /// Any grant; what is needed beyond it is in the body, and the handler looks.
     Handler,
 }
@@ -31,7 +33,9 @@ impl Need {
     /// The level, as it is said to who has none at all.
     pub(crate) fn level(self) -> Level {
         match self {
-            Self::Open | Self::Anybody | Self::Member | Self::Invitation => Level::Read,
+            Self::Open | Self::Anybody | Self::Member | Self::Invitation | Self::Agent => {
+                Level::Read
+            }
             Self::Organization(level)
             | Self::Project(level)
             | Self::Environment(level)
@@ -52,6 +56,7 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
         "GET",
         "/provider-mirror/{ticket}/{host}/{namespace}/{provider}/{document}",
     ),
+    ("POST", "/agents/enrol"),
     ("POST", "/auth/device"),
     ("GET", "/auth/sso/callback"),
     ("POST", "/auth/link"),
@@ -83,6 +88,9 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
     };
     if OPEN.contains(&(named, pattern)) {
         return Need::Open;
+    }
+    if pattern.starts_with("/agents/self/") {
+        return Need::Agent;
     }
     let Some(rest) = pattern.strip_prefix("/orgs/{org}") else {
         return Need::Anybody;
@@ -173,6 +181,13 @@ mod tests {
                 Need::Organization(Level::Read),
             ),
             (Method::POST, "/health", Need::Anybody),
+            (Method::POST, "/agents/enrol", Need::Open),
+            (Method::POST, "/agents/self/messages", Need::Agent),
+            (
+                Method::POST,
+                "/orgs/{org}/agent-tokens",
+                Need::Organization(Level::Manage),
+            ),
         ] {
             assert_eq!(need(&method, pattern), expected, "{method} {pattern}");
         }

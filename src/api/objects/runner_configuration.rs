@@ -1,7 +1,7 @@
 //! The configurations of runners: which keys each type has, and what they must be.
 //!
 //! Here, unlike elsewhere, an unknown key is an error, as in v1: a misspelt key of a runner is found when a
-//! production deployment fails. Long because there are seven types; each is one short function.
+//! production deployment fails. Long because there are eight types; each is one short function.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -47,7 +47,7 @@ pub(crate) fn type_of(configuration: &Map<String, Value>) -> Option<&str> {
 
 /// Whether a runner type is one of ours.
 pub(crate) fn is_ours(kind: &str) -> bool {
-    matches!(kind, "docker" | "process")
+    matches!(kind, "docker" | "process" | "agent")
 }
 
 /// Checks a runner configuration and returns it as it is stored.
@@ -61,20 +61,21 @@ pub(crate) fn runner(found: &mut Problems, map: Map<String, Value>) -> Map<Strin
     match kind.as_str() {
         "kubernetes" => {
             kubernetes(found, &mut fields, &kind);
-            ours_of_kubernetes(found, &mut fields, &stored);
+            ours_of_kubernetes(found, base, &mut fields, &stored);
         }
         "kubernetes-gke" => gke(found, &mut fields, &kind),
         "kubernetes-eks" => eks(found, &mut fields, &kind),
         "kubernetes-agent" => agent(found, &mut fields, &kind),
         "serverless-ecs" => ecs(found, &mut fields, &kind),
         "docker" => {
-            docker(found, stored.clone());
+            docker(found, base, stored.clone());
             return stored;
         }
-        _ => {
-            process(found, stored.clone());
+        "process" => {
+            process(found, base, stored.clone());
             return stored;
         }
+        _ => far(found, &mut fields),
     }
     only(found, &fields, &kind);
     if kind == "kubernetes-gke"
@@ -83,6 +84,30 @@ pub(crate) fn runner(found: &mut Problems, map: Map<String, Value>) -> Map<Strin
         cluster.entry("internal_ip").or_insert(json!(false));
     }
     stored
+}
+
+/// What carries the runs on the hosts of a runner's agents.
+const LAUNCHERS: &[&str] = &["docker", "process", "kubernetes"];
+
+/// A runner of agents: how runs are carried out where they are.
+fn far(found: &mut Problems, fields: &mut Fields) {
+    let base = fields.at("launcher");
+    let is_there = fields.has("launcher");
+    let launcher = fields.required_map(found, "launcher");
+    if !is_there {
+        return;
+    }
+    let mut inside = Fields::new(&base, launcher.clone());
+    match known_type(found, &mut inside, LAUNCHERS).as_deref() {
+        Some("docker") => docker(found, &base, launcher),
+        Some("kubernetes") => {
+            kubernetes(found, &mut inside, "kubernetes");
+            ours_of_kubernetes(found, &base, &mut inside, &launcher);
+            only(found, &inside, "kubernetes");
+        }
+        Some(_) => process(found, &base, launcher),
+        None => {}
+    }
 }
 
 /// Checks a state storage configuration and returns it as it is stored.
@@ -143,7 +168,11 @@ pub(crate) fn fit_together(
     runner: &Map<String, Value>,
     state: &Map<String, Value>,
 ) {
-    let (Some(runner), Some(state)) = (type_of(runner), type_of(state)) else {
+    let launcher = runner
+        .get("launcher")
+        .and_then(Value::as_object)
+        .filter(|_| type_of(runner) == Some("agent"));
+    let (Some(runner), Some(state)) = (type_of(launcher.unwrap_or(runner)), type_of(state)) else {
         return;
     };
     let fitting: &[&str] = match runner {
@@ -230,7 +259,12 @@ fn kubernetes(found: &mut Problems, fields: &mut Fields, kind: &str) {
 }
 
 /// Our own keys, and the pod template as a whole: it is refused when it is stored rather than when a run begins.
-fn ours_of_kubernetes(found: &mut Problems, fields: &mut Fields, stored: &Map<String, Value>) {
+fn ours_of_kubernetes(
+    found: &mut Problems,
+    base: &str,
+    fields: &mut Fields,
+    stored: &Map<String, Value>,
+) {
     for key in [
         "engine",
         "environment",
@@ -247,16 +281,13 @@ fn ours_of_kubernetes(found: &mut Problems, fields: &mut Fields, stored: &Map<St
     let mut map = stored.clone();
     map.remove("type");
     match serde_json::from_value::<KubernetesConfiguration>(Value::Object(map)) {
-        Err(error) => found.invalid(
-            "/runner_configuration",
-            mismatch("kubernetes", &error.to_string()),
-        ),
+        Err(error) => found.invalid(base, mismatch("kubernetes", &error.to_string())),
         Ok(kubernetes) => {
-            engine(found, kubernetes.engine.as_deref());
-            environment(found, kubernetes.environment.keys());
-            deadlines(found, kubernetes.deadlines);
+            engine(found, base, kubernetes.engine.as_deref());
+            environment(found, base, kubernetes.environment.keys());
+            deadlines(found, base, kubernetes.deadlines);
             for wrong in pod_templates::check(&kubernetes) {
-                let at = format!("/runner_configuration/job/pod_template{}", wrong.at);
+                let at = format!("{base}/job/pod_template{}", wrong.at);
                 found.invalid(&at, format!("pod_template: `{}` {}", wrong.at, wrong.why));
             }
         }
@@ -359,22 +390,22 @@ fn ecs(found: &mut Problems, fields: &mut Fields, kind: &str) {
     only(found, &job, kind);
 }
 
-fn docker(found: &mut Problems, mut map: Map<String, Value>) {
+fn docker(found: &mut Problems, base: &str, mut map: Map<String, Value>) {
     map.remove("type");
     let wrong = |error: serde_json::Error| mismatch("docker", &error.to_string());
     match serde_json::from_value::<DockerConfiguration>(Value::Object(map)) {
-        Err(error) => found.invalid("/runner_configuration", wrong(error)),
+        Err(error) => found.invalid(base, wrong(error)),
         Ok(docker) => {
-            engine(found, docker.engine.as_deref());
-            environment(found, docker.environment.keys());
-            deadlines(found, docker.deadlines);
+            engine(found, base, docker.engine.as_deref());
+            environment(found, base, docker.environment.keys());
+            deadlines(found, base, docker.deadlines);
             if docker
                 .image
                 .as_deref()
                 .is_some_and(|image| !is_image(image))
             {
                 found.invalid(
-                    "/runner_configuration/image",
+                    format!("{base}/image"),
                     "image must be a valid container image",
                 );
             }
@@ -383,7 +414,7 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
                 ("pids", docker.pids, 16),
             ] {
                 if value.is_some_and(|value| value < least) {
-                    let at = format!("/runner_configuration/{key}");
+                    let at = format!("{base}/{key}");
                     found.invalid(&at, format!("\"{at}\": must be at least {least}"));
                 }
             }
@@ -394,7 +425,7 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
                         && !path.split('/').any(|part| part == "..")
                 };
                 if !clean(host) || !clean(inside) {
-                    let at = pointer("/runner_configuration/mounts", host);
+                    let at = pointer(&format!("{base}/mounts"), host);
                     found.invalid(
                         &at,
                         format!("\"{at}\": both paths of a mount must be absolute, without `..`"),
@@ -405,24 +436,21 @@ fn docker(found: &mut Problems, mut map: Map<String, Value>) {
     }
 }
 
-fn process(found: &mut Problems, mut map: Map<String, Value>) {
+fn process(found: &mut Problems, base: &str, mut map: Map<String, Value>) {
     map.remove("type");
     match serde_json::from_value::<ProcessConfiguration>(Value::Object(map)) {
-        Err(error) => found.invalid(
-            "/runner_configuration",
-            mismatch("process", &error.to_string()),
-        ),
+        Err(error) => found.invalid(base, mismatch("process", &error.to_string())),
         Ok(process) => {
-            engine(found, process.engine.as_deref());
-            environment(found, process.environment.keys());
-            deadlines(found, process.deadlines);
+            engine(found, base, process.engine.as_deref());
+            environment(found, base, process.environment.keys());
+            deadlines(found, base, process.deadlines);
         }
     }
 }
 
-fn deadlines(found: &mut Problems, deadlines: Option<Deadlines>) {
+fn deadlines(found: &mut Problems, base: &str, deadlines: Option<Deadlines>) {
     for name in deadlines.iter().flat_map(Deadlines::wrong) {
-        let at = format!("/runner_configuration/deadlines/{name}");
+        let at = format!("{base}/deadlines/{name}");
         found.invalid(
             &at,
             format!("\"{at}\": must be from 1 to {} seconds", Deadlines::MOST),
@@ -436,13 +464,13 @@ fn mismatch(kind: &str, error: &str) -> String {
     )
 }
 
-fn engine(found: &mut Problems, engine: Option<&str>) {
+fn engine(found: &mut Problems, base: &str, engine: Option<&str>) {
     let known = ["opentofu", "terraform"];
     if let Some(word) = engine.filter(|word| !known.contains(word)) {
-        let at = "/runner_configuration/engine";
+        let at = format!("{base}/engine");
         found.push(
             Problem::invalid(
-                at,
+                &at,
                 format!("\"{at}\": value is not one of the allowed values"),
             )
             .explained(unknown_word(word, &known)),
@@ -450,12 +478,12 @@ fn engine(found: &mut Problems, engine: Option<&str>) {
     }
 }
 
-fn environment<'a>(found: &mut Problems, names: impl Iterator<Item = &'a String>) {
+fn environment<'a>(found: &mut Problems, base: &str, names: impl Iterator<Item = &'a String>) {
     for name in names {
         let good = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !good {
-            let at = pointer("/runner_configuration/environment", name);
+            let at = pointer(&format!("{base}/environment"), name);
             found.invalid(
                 &at,
                 format!("\"{at}\": '{name}' is no name of an environment variable"),

@@ -106,6 +106,8 @@ pub(crate) enum Get {
     TrustRules(All),
     /// What users can be
     Roles(All),
+    /// Agents: what each is, when it was last heard of, and how many runs it carries
+    Agents(All),
 }
 
 impl Get {
@@ -285,6 +287,10 @@ impl Get {
             Self::TrustRules(it) => {
                 let items = identity::listed(session, "trust-rules").await?;
                 show(&items, it.out, kinds::TRUST_RULE_COLUMNS)
+            }
+            Self::Agents(it) => {
+                let items: Vec<Value> = session.client().await?.list("agents").await?;
+                show(&Value::Array(items), it.out, kinds::AGENT_COLUMNS)
             }
             Self::Roles(it) => {
                 let items: Vec<Value> = session.client().await?.list("roles").await?;

@@ -3,6 +3,7 @@
 //! A token or a link is printed once, alone on standard output, so that a script can keep it; `-o` prints the whole
 //! object. A user is named by id or by name, a role by name, a scope by names.
 
+mod agents;
 mod create;
 mod names;
 
@@ -10,6 +11,7 @@ use axum::http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub(crate) use self::agents::{CreateAgentToken, delete_agent};
 pub(crate) use self::create::{CreateInvitation, CreateServiceUser, CreateTrustRule, CreateUser};
 use self::create::{print_link, print_token};
 use self::names::{only, person, role, service_user};

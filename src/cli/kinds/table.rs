@@ -408,7 +408,7 @@ pub(crate) const RUNNER: Kind = Kind {
         need(
             "runner_configuration",
             Shape::Free,
-            "`type` (`docker`, `process`, …) and what it needs",
+            "`type` (`docker`, `process`, `agent`, …) and what it needs",
         ),
         need(
             "state_storage_configuration",
@@ -565,4 +565,17 @@ pub(crate) const TRUST_RULE_COLUMNS: &[Column] = &[
     col("Claims", &["claims"]),
     col("Roles", &["options_text"]),
     col("Minutes", &["minutes"]),
+];
+
+/// Agents.
+pub(crate) const AGENT_COLUMNS: &[Column] = &[
+    ID,
+    col("Runner", &["runner_id"]),
+    col("Host", &["about.host"]),
+    col("Version", &["about.version"]),
+    col("Runs", &["runs"]),
+    col("Capacity", &["about.capacity"]),
+    col("Launchers", &["about.launchers"]),
+    col("Connected", &["connected"]),
+    col("SeenAt", &["seen_at"]),
 ];

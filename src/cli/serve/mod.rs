@@ -161,7 +161,7 @@ fn tls(settings: &ServeSettings) -> anyhow::Result<Option<std::sync::Arc<rustls:
 }
 
 /// A token that SIGTERM and Ctrl-C cancel.
-fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
+pub(super) fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();
     let told = stop.clone();

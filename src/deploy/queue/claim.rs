@@ -31,7 +31,10 @@ enum Looked {
 
 impl Service {
     /// Takes the deployment whose turn it is, if any: see [`turns`].
-    pub(super) async fn claim(&self, lease: &Lease) -> Result<Option<Assignment>, Error> {
+    pub(in crate::deploy) async fn claim(
+        &self,
+        lease: &Lease,
+    ) -> Result<Option<Assignment>, Error> {
         // Several rounds, because one that does not compile any more makes way for the next of its environment.
         for _ in 0..ROUNDS {
             // A database that a newer program migrated is not ours to change any more.
@@ -39,13 +42,13 @@ impl Service {
                 return Ok(None);
             }
             let mut reading = self.store.reading().await?;
-            let here = self.store.instance();
             let now_us = clock::now_us();
-            let candidates = turns::next(&mut reading, here, now_us, LOOK).await?;
+            let candidates = turns::next(&mut reading, lease.who(), now_us, LOOK).await?;
             let seconds = Duration::from_micros(clock::now_us().abs_diff(now_us)).as_secs_f64();
             metrics::histogram!("windlass_queue_step_seconds").record(seconds);
             drop(reading);
             if candidates.is_empty() {
+                self.give_up_out_of_reach(lease).await?;
                 return Ok(None);
             }
             for row in candidates {
@@ -74,7 +77,7 @@ impl Service {
         let place = places::find(&mut reading, &row.env_uuid).await?;
         let is_mine = |place: &EnvironmentPlace| {
             let state = place.state.as_ref().map_or("", |state| &state.instance);
-            place.lease_run.is_none() && (state.is_empty() || state == self.store.instance())
+            place.lease_run.is_none() && (state.is_empty() || state == lease.instance())
         };
         let Some(seen) = place.filter(is_mine) else {
             return Ok(Looked::Gone);
@@ -87,7 +90,7 @@ impl Service {
             // An attempt that was given back: nothing happened in between.
             Some(_) if row.attempt > 0 => Ok(None),
             Some(offer) => self
-                .compile_again(&mut reading, &row, &seen, offer)
+                .compile_again(&mut reading, lease, &row, &seen, offer)
                 .await
                 .map(Some),
             None => Err(Error::Internal("its catalogue is missing".to_owned())),
@@ -106,7 +109,7 @@ impl Service {
         }
         let held = lease.hold(&mut writing).await?;
         let looked = self
-            .turn(&mut writing, &held, row, place, offer, compiled)
+            .turn(&mut writing, (lease, &held), row, place, offer, compiled)
             .await?;
         writing.commit().await?;
         lease.written(&held);
@@ -118,7 +121,7 @@ impl Service {
     async fn turn(
         &self,
         writing: &mut Writing,
-        held: &Held,
+        (lease, held): (&Lease, &Held),
         mut row: rows::Deployment,
         mut place: EnvironmentPlace,
         offer: Option<Offer>,
@@ -132,7 +135,7 @@ impl Service {
         }
         if let Some(message) = offer
             .as_ref()
-            .and_then(|offer| runners::out_of_reach(&offer.runner))
+            .and_then(|offer| lease.refusal(&offer.runner))
         {
             return self
                 .give_up(writing, row, FailureClass::RunnerUnreachable, &message)
@@ -181,7 +184,7 @@ impl Service {
             if place.state.is_none()
                 && let Some(offer) = &offer
             {
-                place.state = Some(runners::state_place(&offer.runner, self.store.instance())?);
+                place.state = Some(runners::state_place(&offer.runner, lease.instance())?);
             }
         }
         place.lease_run = Some(row.run.clone());
@@ -192,7 +195,7 @@ impl Service {
         runs::begin(writing, &row.run, attempt, &row.id, held.columns()).await?;
         feed::append(writing, &row.id, &What::Step(Step::Starting)).await?;
         self.tell_line(writing, &row.env_uuid).await?;
-        let assignment = self.assignment(writing, &row).await?;
+        let assignment = self.assignment(writing, lease, &row).await?;
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
@@ -211,15 +214,50 @@ impl Service {
         Ok(Looked::Gone)
     }
 
+    /// Ends what waits for agents that have not been heard of for too long. Servers see to it, when they have time.
+    async fn give_up_out_of_reach(&self, lease: &Lease) -> Result<(), Error> {
+        if lease.is_of_agent() {
+            return Ok(());
+        }
+        let patience = i64::try_from(self.settings.agent_patience.as_micros()).unwrap_or(i64::MAX);
+        let since = clock::now_us().saturating_sub(patience);
+        let mut reading = self.store.glance().await?;
+        let rows = rows::out_of_reach(&mut reading, since).await?;
+        drop(reading);
+        for row in rows {
+            let mut writing = self.store.writing().await?;
+            let still = rows::out_of_reach(&mut writing, since).await?;
+            let Some(row) = still.into_iter().find(|still| still.id == row.id) else {
+                continue;
+            };
+            let offer: Option<Offer> = self
+                .store
+                .document(&mut writing, &row.id, Kind::Offer)
+                .await?;
+            let message = offer.and_then(|offer| runners::out_of_reach(&offer.runner));
+            let message = message.unwrap_or_else(|| {
+                format!(
+                    "runner \"{}\" not reachable, no agent is connected",
+                    row.runner_id
+                )
+            });
+            self.give_up(&mut writing, row, FailureClass::RunnerUnreachable, &message)
+                .await?;
+            writing.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Everything that is made of the manifest, as of now.
     async fn compile_again(
         &self,
         connection: &mut Connection,
+        lease: &Lease,
         row: &rows::Deployment,
         place: &EnvironmentPlace,
         offer: &Offer,
     ) -> Result<Plan, Error> {
-        let wanted = runners::state_place(&offer.runner, self.store.instance())?;
+        let wanted = runners::state_place(&offer.runner, lease.instance())?;
         runners::same_place(place.state.as_ref(), &wanted, &offer.runner.id)?;
         let state = place.state_deployment.as_deref();
         let previous = self.state_baseline(connection, state).await?;
@@ -280,9 +318,10 @@ impl Service {
     }
 
     /// What a worker needs for the current attempt of a deployment; the same every time it is asked for.
-    async fn assignment(
+    pub(in crate::deploy) async fn assignment(
         &self,
         connection: &mut Connection,
+        lease: &Lease,
         row: &rows::Deployment,
     ) -> Result<Assignment, Error> {
         let missing = |what: &str| {
@@ -299,7 +338,7 @@ impl Service {
             .await?
             .ok_or_else(|| missing("catalogue"))?;
         let launch = runners::launch(&offer.runner)?;
-        let state = runners::state_place(&offer.runner, self.store.instance())?;
+        let state = runners::state_place(&offer.runner, lease.instance())?;
         let action = match row.mode {
             Mode::Deploy | Mode::Rollback => Action::Deploy,
             Mode::PlanOnly | Mode::RollbackPlan => Action::Plan,
@@ -358,14 +397,13 @@ impl Service {
     }
 
     /// Attempts that are not over and are this server's to carry on, for adoption.
-    pub(super) async fn running(&self, lease: &Lease) -> Result<Vec<Adoptable>, Error> {
+    pub(in crate::deploy) async fn running(&self, lease: &Lease) -> Result<Vec<Adoptable>, Error> {
         // What this worker carries it carries to its end; what another left is for a worker of the newer program.
         if !self.store.is_current().await? {
             return Ok(Vec::new());
         }
-        let here = self.store.instance();
         let mut reading = self.store.reading().await?;
-        let is_anything = leases::is_anything_adoptable(&mut reading, here).await?;
+        let is_anything = leases::is_anything_adoptable(&mut reading, lease.who()).await?;
         drop(reading);
         if !is_anything {
             return Ok(Vec::new());
@@ -373,7 +411,7 @@ impl Service {
         let mut writing = self.store.writing().await?;
         let held = lease.hold(&mut writing).await?;
         let (_, epoch) = held.columns();
-        let adopted = leases::adopt(&mut writing, here, epoch).await?;
+        let adopted = leases::adopt(&mut writing, lease.who(), epoch).await?;
         writing.commit().await?;
         lease.written(&held);
         if adopted > 0 {
@@ -391,7 +429,7 @@ impl Service {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(|source| StoreError::document("a handle", source))?;
-            let assignment = match self.assignment(&mut reading, &row).await {
+            let assignment = match self.assignment(&mut reading, lease, &row).await {
                 Ok(assignment) => assignment,
                 // One that cannot be read must not keep the others from being adopted.
                 Err(error) => {

@@ -21,7 +21,7 @@ const PAUSE_US: i64 = 1_000_000;
 
 impl Service {
     /// Ends an attempt, frees its environment, and takes the next step of a deletion that waited for it.
-    pub(super) async fn complete(
+    pub(in crate::deploy) async fn complete(
         &self,
         lease: &Lease,
         key: &RunKey,

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::deploy::runners::{self, RunnerOffer};
 use crate::deploy::{Error, Service};
+use crate::store::agents::Agent;
 use crate::store::deployments::leases;
+use crate::store::host::Seat;
 use crate::store::{Store, StoreError, Writing};
 
 /// How often a lease is renewed within its length.
@@ -23,8 +26,14 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The lease of one worker.
-pub(super) struct Lease {
+pub(in crate::deploy) struct Lease {
     store: Store,
+    /// The name of the worker: that of its data directory.
+    instance: String,
+    /// Whose runs it carries, as in `deployments.served_by`: empty for a server.
+    serves: String,
+    /// What carries runs there, where that is an agent's to say.
+    launchers: Vec<String>,
     length: Duration,
     /// 0 until it is taken; epochs begin at 1.
     epoch: AtomicI64,
@@ -33,14 +42,14 @@ pub(super) struct Lease {
 
 /// Who may write about a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(in crate::deploy) struct Held {
     pub(super) instance: String,
     pub(super) epoch: i64,
 }
 
 impl Held {
     /// As columns.
-    pub(super) fn columns(&self) -> (&str, i64) {
+    pub(in crate::deploy) fn columns(&self) -> (&str, i64) {
         (&self.instance, self.epoch)
     }
 }
@@ -49,10 +58,77 @@ impl Lease {
     pub(super) fn new(service: &Service) -> Self {
         Self {
             store: service.store.clone(),
+            instance: service.store.instance().to_owned(),
+            serves: String::new(),
+            launchers: Vec::new(),
             length: service.settings.lease,
             epoch: AtomicI64::new(0),
             lost: CancellationToken::new(),
         }
+    }
+
+    /// What an agent says that it holds; every write finds out whether it does.
+    pub(in crate::deploy) fn of_agent(service: &Service, agent: &Agent, epoch: i64) -> Self {
+        Self {
+            store: service.store.clone(),
+            instance: agent.instance.clone(),
+            serves: agent.serves(),
+            launchers: agent.about.launchers.clone(),
+            length: service.settings.lease,
+            epoch: AtomicI64::new(epoch),
+            lost: CancellationToken::new(),
+        }
+    }
+
+    /// The name of the worker.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Who it is and whose runs it carries.
+    pub(in crate::deploy) fn who(&self) -> (&str, &str) {
+        (&self.instance, &self.serves)
+    }
+
+    /// Whether it is an agent's.
+    pub(super) fn is_of_agent(&self) -> bool {
+        !self.serves.is_empty()
+    }
+
+    /// Why this worker cannot carry a run of a runner, if it cannot.
+    pub(super) fn refusal(&self, runner: &RunnerOffer) -> Option<String> {
+        if !self.is_of_agent() {
+            return runners::out_of_reach(runner);
+        }
+        let launcher = match runners::launch(runner) {
+            Ok(launch) => launch.launcher(),
+            Err(error) => return Some(error.to_string()),
+        };
+        (!self.launchers.iter().any(|known| known == launcher)).then(|| {
+            format!(
+                "the agent {} of runner `{}` does not carry runs by `{launcher}`, only by {}; start it with \
+                 `--launchers {launcher}`, or change the runner",
+                self.instance,
+                runner.id,
+                self.launchers.join(", ")
+            )
+        })
+    }
+
+    /// Whether another worker was found to have its place.
+    pub(in crate::deploy) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Takes the lease for an agent that sits at `seat`. `None`: another one goes by its name.
+    pub(in crate::deploy) async fn take(
+        &self,
+        writing: &mut Writing,
+        seat: &Seat,
+    ) -> Result<Option<i64>, StoreError> {
+        let epoch = leases::take(writing, self.who(), seat, self.length_us()).await?;
+        self.epoch.store(epoch.unwrap_or(0), Ordering::Release);
+        Ok(epoch)
     }
 
     fn length_us(&self) -> i64 {
@@ -62,11 +138,11 @@ impl Lease {
     /// Proves inside a write that this worker is the one that counts, and makes its lease longer; takes it where it is not
     /// held yet, so that a command's only run costs no write of its own. Whoever commits the write says so by
     /// [`written`](Self::written).
-    pub(super) async fn hold(&self, writing: &mut Writing) -> Result<Held, Error> {
-        let instance = self.store.instance().to_owned();
+    pub(in crate::deploy) async fn hold(&self, writing: &mut Writing) -> Result<Held, Error> {
+        let instance = self.instance.clone();
         let length = self.length_us();
         let epoch = match self.epoch.load(Ordering::Acquire) {
-            0 => leases::take(writing, &instance, &self.store.seat(), length).await?,
+            0 => leases::take(writing, self.who(), &self.store.seat(), length).await?,
             epoch => leases::renew(writing, &instance, epoch, length)
                 .await?
                 .then_some(epoch),
@@ -83,10 +159,10 @@ impl Lease {
     }
 
     /// What is held, if anything is.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(in crate::deploy) fn held(&self) -> Option<Held> {
         let epoch = self.epoch.load(Ordering::Acquire);
         (epoch > 0).then(|| Held {
-            instance: self.store.instance().to_owned(),
+            instance: self.instance.clone(),
             epoch,
         })
     }
@@ -95,8 +171,8 @@ impl Lease {
     pub(super) fn fence(&self) -> Error {
         self.lost.cancel();
         Error::Internal(format!(
-            "another worker goes by the name of this server ({}); is its data directory a copy of another one that is in use?",
-            self.store.instance()
+            "another worker goes by this one's name ({}); is its data directory a copy of another one that is in use?",
+            self.instance
         ))
     }
 
@@ -120,7 +196,7 @@ impl Lease {
         }
     }
 
-    async fn renew(&self, held: &Held) -> Result<(), StoreError> {
+    pub(in crate::deploy) async fn renew(&self, held: &Held) -> Result<(), StoreError> {
         let mut writing = self.store.writing().await?;
         let (instance, epoch) = held.columns();
         if !leases::renew(&mut writing, instance, epoch, self.length_us()).await? {

@@ -11,7 +11,7 @@
 
 mod claim;
 mod end;
-mod lease;
+pub(super) mod lease;
 mod said;
 
 use std::time::Duration;
@@ -45,6 +45,21 @@ impl LocalDesk {
             watch,
             lease,
         }
+    }
+
+    /// A desk for one message of an agent, which says what it holds.
+    pub(super) fn for_agent(service: Service, lease: Lease) -> Self {
+        let watch = Mutex::new(service.store.watch());
+        Self {
+            service,
+            watch,
+            lease,
+        }
+    }
+
+    /// What is held, or said to be.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Keeps what is held; returns when another worker has this one's place. Never, where no other server can be.

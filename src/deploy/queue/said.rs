@@ -129,6 +129,24 @@ impl Service {
         Ok(())
     }
 
+    /// Goes on behind an event that cannot be taken.
+    pub(in crate::deploy) async fn skip(
+        &self,
+        lease: &Lease,
+        key: &RunKey,
+        seq: u64,
+    ) -> Result<(), Error> {
+        let mut writing = self.store.writing().await?;
+        let Some((_, attempt)) = current(&mut writing, lease, key).await? else {
+            return Ok(());
+        };
+        if seq == attempt.last_seq + 1 {
+            runs::heard(&mut writing, &key.run, key.attempt, seq).await?;
+        }
+        writing.commit().await?;
+        Ok(())
+    }
+
     /// The supervisor's last word: what it did becomes the record, and the deployment ends.
     async fn finish(
         &self,

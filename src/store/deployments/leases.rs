@@ -24,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) until_us: i64,
     /// Whether that is in the future.
     pub(crate) is_alive: bool,
+    /// Whose runs it carries as an agent; empty for a server.
+    pub(crate) serves: String,
 }
 
 /// The clock of the database.
@@ -35,13 +37,14 @@ async fn now_us(connection: &mut Connection) -> Result<i64, StoreError> {
     Ok(now.fetch_one(connection).await?)
 }
 
-/// Makes the worker of `instance` at `seat` the one that counts; returns its epoch. `None`: another seat has the same
+/// Makes the worker of `instance` at `seat` the one that counts; returns its epoch. `serves` is as in
+/// `deployments.served_by`. `None`: another seat has the same
 /// name and its lease runs still, so one of them is a copy.
 ///
 /// The caller holds the lock of the data directory, so a worker that had this seat before is gone.
 pub(crate) async fn take(
     connection: &mut Connection,
-    instance: &str,
+    (instance, serves): (&str, &str),
     seat: &Seat,
     length_us: i64,
 ) -> Result<Option<i64>, StoreError> {
@@ -56,22 +59,24 @@ pub(crate) async fn take(
         None => 1,
         Some((place, epoch, until)) => {
             let place: Seat = serde_json::from_str(&place).map_err(wrong)?;
-            // One file has one host, and the lock of its directory decides there.
-            if connection.is_postgres() && until > now && !place.is_same(seat) {
+            // One file has one host, and the lock of its directory decides there. The lock of an agent is elsewhere.
+            let may_be_two = connection.is_postgres() || !serves.is_empty();
+            if may_be_two && until > now && !place.is_same(seat) {
                 return Ok(None);
             }
             epoch + 1
         }
     };
     sql::query(
-        "INSERT INTO servers (instance, place, epoch, until_us) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO servers (instance, place, epoch, until_us, serves) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (instance) DO UPDATE SET place = excluded.place, epoch = excluded.epoch, \
-         until_us = excluded.until_us",
+         until_us = excluded.until_us, serves = excluded.serves",
     )
     .bind(instance)
     .bind(serde_json::to_string(seat).map_err(wrong)?)
     .bind(epoch)
     .bind(now + length_us)
+    .bind(serves)
     .execute(connection)
     .await?;
     Ok(Some(epoch))
@@ -117,12 +122,12 @@ pub(crate) async fn find(
     connection: &mut Connection,
     instance: &str,
 ) -> Result<Option<Server>, StoreError> {
-    let row: Option<(String, i64)> =
-        sql::query("SELECT place, until_us FROM servers WHERE instance = $1")
+    let row: Option<(String, i64, String)> =
+        sql::query("SELECT place, until_us, serves FROM servers WHERE instance = $1")
             .bind(instance)
             .fetch_optional(connection)
             .await?;
-    let Some((place, until_us)) = row else {
+    let Some((place, until_us, serves)) = row else {
         return Ok(None);
     };
     let place: Seat = serde_json::from_str(&place)
@@ -131,18 +136,20 @@ pub(crate) async fn find(
         host: place.host().to_owned(),
         until_us,
         is_alive: until_us > now_us(connection).await?,
+        serves,
     }))
 }
 
-/// Which open attempts a server may carry on: its own, those of nobody, and what a server that is gone had claimed
-/// and not started. A run that was started goes on where it was started, and is nobody else's.
-const ADOPTABLE: &str = "ended_us IS NULL AND (holder = $1 OR holder = '' OR (handle IS NULL AND \
-    NOT EXISTS (SELECT 1 FROM servers s WHERE s.instance = attempts.holder AND s.until_us > $2)))";
+/// Which open attempts a worker may carry on: its own; and of the deployments that it serves those of nobody, and what
+/// one that is gone had claimed and not started. A run that was started goes on where it was started, and is nobody else's.
+const ADOPTABLE: &str = "ended_us IS NULL AND (holder = $1 OR ((holder = '' OR (handle IS NULL AND \
+    NOT EXISTS (SELECT 1 FROM servers s WHERE s.instance = attempts.holder AND s.until_us > $2))) AND \
+    EXISTS (SELECT 1 FROM deployments d WHERE d.id = attempts.deployment AND d.served_by = $3)))";
 
-/// Whether there is anything for [`adopt`].
+/// Whether there is anything for [`adopt`]; `serves` is as in `deployments.served_by`.
 pub(crate) async fn is_anything_adoptable(
     connection: &mut Connection,
-    instance: &str,
+    (instance, serves): (&str, &str),
 ) -> Result<bool, StoreError> {
     let now = now_us(connection).await?;
     let mut query = sql::Builder::new("SELECT COUNT(*) FROM attempts WHERE ");
@@ -151,23 +158,29 @@ pub(crate) async fn is_anything_adoptable(
         .build()
         .bind(instance)
         .bind(now)
+        .bind(serves)
         .fetch_one(connection)
         .await?;
     Ok(count > 0)
 }
 
-/// Makes every attempt that this server may carry on its own.
+/// Makes every attempt that this worker may carry on its own.
 pub(crate) async fn adopt(
     connection: &mut Connection,
-    instance: &str,
+    (instance, serves): (&str, &str),
     epoch: i64,
 ) -> Result<u64, StoreError> {
     let now = now_us(connection).await?;
     let mut query = sql::Builder::new(
-        "UPDATE attempts SET holder = $1, epoch = $3 WHERE NOT (holder = $1 AND epoch = $3) AND ",
+        "UPDATE attempts SET holder = $1, epoch = $4 WHERE NOT (holder = $1 AND epoch = $4) AND ",
     );
     query.push(ADOPTABLE);
-    let query = query.build().bind(instance).bind(now).bind(epoch);
+    let query = query
+        .build()
+        .bind(instance)
+        .bind(now)
+        .bind(serves)
+        .bind(epoch);
     Ok(query.execute(connection).await?)
 }
 

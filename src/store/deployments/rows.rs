@@ -47,6 +47,8 @@ pub(crate) struct Deployment {
     pub(crate) cancel: bool,
     /// Its environment is removed.
     pub(crate) gone: bool,
+    /// Whose agents carry it, `ORG/RUNNER`; empty where servers do.
+    pub(crate) served_by: String,
 }
 
 /// What the engine did.
@@ -61,7 +63,7 @@ pub(crate) struct Counts {
 const COLUMNS: &str = "id, org_id, project_id, env_id, env_uuid, sequence, created_us, created_by, completed_us, \
     mode, rollback_to, phase, step, outcome, failure_class, status_message, idempotency, runner_id, log_level, \
     log_recipients, output_recipients, workloads, nodes, total, added, changed, removed, progress_done, \
-    progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone";
+    progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone, served_by";
 
 /// The text of an enum that serde writes as one word.
 pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
@@ -172,6 +174,7 @@ fn read(row: &Row) -> Result<Deployment, StoreError> {
         not_before_us: row.get("not_before_us")?,
         cancel: row.get::<i64>("cancel")? != 0,
         gone: row.get::<i64>("gone")? != 0,
+        served_by: row.get("served_by")?,
     })
 }
 
@@ -189,9 +192,10 @@ pub(crate) async fn save(connection: &mut Connection, row: &Deployment) -> Resul
         "INSERT INTO deployments (id, org_id, project_id, env_id, env_uuid, sequence, created_us, created_by, \
          completed_us, mode, rollback_to, phase, step, outcome, failure_class, status_message, idempotency, \
          runner_id, log_level, log_recipients, output_recipients, workloads, nodes, total, added, changed, removed, \
-         progress_done, progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone) \
+         progress_done, progress_total, bundle_digest, run, attempt, failures, not_before_us, cancel, gone, \
+         served_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) \
+         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37) \
          ON CONFLICT (id) DO UPDATE SET completed_us = excluded.completed_us, phase = excluded.phase, \
          step = excluded.step, outcome = excluded.outcome, failure_class = excluded.failure_class, \
          status_message = excluded.status_message, log_recipients = excluded.log_recipients, \
@@ -237,6 +241,7 @@ pub(crate) async fn save(connection: &mut Connection, row: &Deployment) -> Resul
     .bind(row.not_before_us)
     .bind(i64::from(row.cancel))
     .bind(i64::from(row.gone))
+    .bind(&row.served_by)
     .execute(connection)
     .await?;
     Ok(())
@@ -471,6 +476,25 @@ pub(crate) async fn queued(
     let place = |row: &Deployment| sequences.iter().position(|it| *it == row.sequence);
     rows.sort_by_key(place);
     Ok(rows)
+}
+
+/// Queued deployments for agents of which none was seen since `since_us`, where nobody holds the environment: the first
+/// of each. Those that were accepted after that wait still, if there is an agent that may come back.
+pub(crate) async fn out_of_reach(
+    connection: &mut Connection,
+    since_us: i64,
+) -> Result<Vec<Deployment>, StoreError> {
+    let mut query = query(
+        "WHERE phase = 'queued' AND served_by <> '' AND sequence IN (SELECT free.first_in_line \
+         FROM places free WHERE free.first_in_line IS NOT NULL AND free.lease_run IS NULL) AND NOT EXISTS (SELECT 1 FROM agents a \
+         WHERE a.org_id || '/' || a.runner_id = deployments.served_by AND (a.seen_us > ",
+    );
+    query
+        .push_bind(since_us)
+        .push(" OR deployments.created_us > ")
+        .push_bind(since_us)
+        .push(")) ORDER BY sequence LIMIT 16");
+    many(connection, query).await
 }
 
 /// How many deployments wait in environments whose state this server reaches.

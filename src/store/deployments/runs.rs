@@ -115,6 +115,21 @@ pub(crate) async fn is_any_open(
     Ok(found.is_some())
 }
 
+/// Attempts of every worker that ever went by this name which are not over, oldest first.
+pub(crate) async fn open_of(
+    connection: &mut Connection,
+    holder: &str,
+) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<Columns> = sql::query(
+        "SELECT run, attempt, deployment, handle, last_seq, claimed_us, ended_us, holder, epoch FROM attempts \
+         WHERE ended_us IS NULL AND holder = $1 ORDER BY claimed_us, run",
+    )
+    .bind(holder)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(read).collect())
+}
+
 /// Records what was started, if the attempt is not over.
 pub(crate) async fn set_handle(
     connection: &mut Connection,

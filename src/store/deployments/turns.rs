@@ -27,10 +27,11 @@ const FAR: [i64; 9] = [20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 const READY: &str =
     "first_in_line IS NOT NULL AND lease_run IS NULL AND state_instance IN ('', $1)";
 
-/// At least `least` queued deployments that a server may claim at `now_us`, if there are so many; whose turn it is comes first.
+/// At least `least` queued deployments that a worker may claim at `now_us`, if there are so many; whose turn it is comes
+/// first. `serves` is as in `deployments.served_by`.
 pub(crate) async fn next(
     connection: &mut Connection,
-    instance: &str,
+    (instance, serves): (&str, &str),
     now_us: i64,
     least: usize,
 ) -> Result<Vec<Deployment>, StoreError> {
@@ -68,8 +69,9 @@ pub(crate) async fn next(
             let is_due = |row: &Deployment| {
                 row.not_before_us <= now_us || row.not_before_us > now_us + LONGEST_PAUSE_US
             };
+            let is_ours = |row: &Deployment| row.served_by == serves && is_due(row);
             let rows = rows::queued(connection, &firsts).await?;
-            found.extend(rows.into_iter().filter(is_due));
+            found.extend(rows.into_iter().filter(is_ours));
             let is_last = firsts.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             if is_last || found.len() > before {
                 break;

@@ -11,7 +11,7 @@ use super::{
     require_organization, unpack,
 };
 use crate::store::sql::{self, Connection};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, agents};
 use crate::wire::runners::{LOCAL, PROCESS, Runner};
 
 /// What stands in answers where a credential is stored.
@@ -64,11 +64,7 @@ fn reserved(org: &str, since: &str) -> [Runner; 2] {
 
 /// Hides every credential.
 fn mask(mut runner: Runner) -> Runner {
-    let auth = runner
-        .runner_configuration
-        .get_mut("cluster")
-        .and_then(|cluster| cluster.get_mut("auth"))
-        .and_then(Value::as_object_mut);
+    let auth = auth_mut(&mut runner.runner_configuration);
     for (key, value) in auth.into_iter().flatten() {
         if SECRETS.contains(&key.as_str()) {
             *value = json!(MASK);
@@ -77,16 +73,27 @@ fn mask(mut runner: Runner) -> Runner {
     runner
 }
 
+/// Where a runner has its credentials, or what carries the runs of its agents has them.
+fn auth(configuration: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    let launcher = configuration.get("launcher").and_then(Value::as_object);
+    let of = launcher.unwrap_or(configuration);
+    of.get("cluster")?.get("auth")?.as_object()
+}
+
+/// The same, to be changed.
+fn auth_mut(configuration: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    let is_inside = configuration.get("launcher").is_some_and(Value::is_object);
+    let of = match is_inside {
+        true => configuration.get_mut("launcher")?.as_object_mut()?,
+        false => configuration,
+    };
+    of.get_mut("cluster")?.get_mut("auth")?.as_object_mut()
+}
+
 /// Puts stored credentials back where a request only repeats their mask.
 pub(crate) fn unmask(wanted: &mut Map<String, Value>, stored: &Map<String, Value>) {
-    let stored = stored
-        .get("cluster")
-        .and_then(|cluster| cluster.get("auth"));
-    let auth = wanted
-        .get_mut("cluster")
-        .and_then(|cluster| cluster.get_mut("auth"))
-        .and_then(Value::as_object_mut);
-    for (key, value) in auth.into_iter().flatten() {
+    let stored = auth(stored);
+    for (key, value) in auth_mut(wanted).into_iter().flatten() {
         if SECRETS.contains(&key.as_str())
             && *value == MASK
             && let Some(before) = stored.and_then(|auth| auth.get(key))
@@ -275,6 +282,7 @@ impl Store {
                 .execute(&mut transaction)
                 .await?;
         }
+        agents::remove_of_runner(&mut transaction, org, id).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -358,5 +366,12 @@ mod tests {
         let mut wanted = masked;
         unmask(&mut wanted, &stored);
         assert_eq!(wanted, stored);
+        let inside = json!({"type": "agent", "launcher": configuration});
+        let [mut runner, _] = reserved("o", "t");
+        runner.runner_configuration = inside.as_object().expect("object").clone();
+        let mut wanted = mask(runner).runner_configuration;
+        assert!(!Value::Object(wanted.clone()).to_string().contains("\"k\""));
+        unmask(&mut wanted, inside.as_object().expect("object"));
+        assert_eq!(Value::Object(wanted), inside);
     }
 }

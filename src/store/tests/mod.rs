@@ -49,6 +49,7 @@ pub(super) fn row(id: &str, env_uuid: &str, sequence: i64) -> rows::Deployment {
         not_before_us: 0,
         cancel: false,
         gone: false,
+        served_by: String::new(),
     }
 }
 
@@ -152,7 +153,7 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
     }
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let ids: Vec<String> = turns::next(&mut reading, "here", 10, 10)
+    let ids: Vec<String> = turns::next(&mut reading, ("here", ""), 10, 10)
         .await
         .expect("lists")
         .into_iter()
@@ -171,7 +172,7 @@ async fn of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found
         .expect("saves");
     // Ten thousand in twenty environments, half of them over.
     let columns = "org_id, project_id, env_id, created_us, created_by, mode, step, status_message, runner_id, \
-        log_level, log_recipients, output_recipients, workloads, nodes, attempt, failures, not_before_us, cancel, gone";
+        log_level, log_recipients, output_recipients, workloads, nodes, attempt, failures, not_before_us, cancel, gone, served_by";
     let line = format!(
         "WITH RECURSIVE line (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM line WHERE number < 10000) \
          INSERT INTO deployments (id, env_uuid, sequence, phase, outcome, completed_us, run, {columns}) \
@@ -196,7 +197,7 @@ async fn of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found
     }
     writing.commit().await.expect("commits");
     let mut reading = store.reading().await.expect("reads");
-    let first: Vec<String> = turns::next(&mut reading, "here", 10, 4)
+    let first: Vec<String> = turns::next(&mut reading, ("here", ""), 10, 4)
         .await
         .expect("lists")
         .into_iter()

@@ -19,12 +19,13 @@ const OPEN: &[(&str, &str)] = &[
         "GET",
         "/provider-mirror/{ticket}/{host}/{namespace}/{provider}/{document}", // the proof is in the path
     ),
-    ("POST", "/auth/device"),                    // how one gets a token
-    ("POST", "/auth/link"),                      // the same; the secret is in the body
-    ("POST", "/auth/login"),                     // says how one logs in here
-    ("POST", "/auth/oidc/token"),                // how one gets a token; the proof is in the body
-    ("POST", "/auth/register"),                  // says how one logs in here
-    ("POST", "/auth/sso/login"),                 // how one gets a session
+    ("POST", "/agents/enrol"),    // the token that enrols is the proof
+    ("POST", "/auth/device"),     // how one gets a token
+    ("POST", "/auth/link"),       // the same; the secret is in the body
+    ("POST", "/auth/login"),      // says how one logs in here
+    ("POST", "/auth/oidc/token"), // how one gets a token; the proof is in the body
+    ("POST", "/auth/register"),   // says how one logs in here
+    ("POST", "/auth/sso/login"),  // how one gets a session
     ("POST", "/devicelogins/{id}/actions/poll"), // the secret is in the query
 ];
 
