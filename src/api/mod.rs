@@ -14,6 +14,7 @@ mod deployments;
 mod document;
 mod entry;
 mod error;
+mod hosted;
 mod identity;
 mod insides;
 pub(crate) mod limits;
@@ -101,7 +102,7 @@ pub(crate) fn router(app: App) -> Router {
     if let Some(limits) = &app.settings.limits {
         router = router.route_layer(from_fn_with_state(limits.clone(), limits::limit));
     }
-    router
+    hosted::beside(router)
         .route_layer(from_fn(observe::observe))
         .fallback(unknown)
         .layer(map_response(error::as_json))
@@ -155,6 +156,10 @@ fn projects_and_environments() -> Routes {
         .routes(routes!(states::get))
         .routes(routes!(states::import))
         .routes(routes!(states::dismiss))
+        .routes(routes!(states::versions))
+        .routes(routes!(states::pull))
+        .routes(routes!(states::restore))
+        .routes(routes!(states::unlock))
         .routes(routes!(available::list))
 }
 

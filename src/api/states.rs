@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use serde_json::Value;
 
 use super::App;
@@ -15,7 +16,7 @@ use crate::deploy::Settle;
 use crate::model::diag::pointer;
 use crate::wire::ErrorBody;
 use crate::wire::deployments::Deployment;
-use crate::wire::state::{StateSettle, StateView};
+use crate::wire::state::{StateSettle, StateVersion, StateVersions, StateView};
 
 /// Reads where the state of an environment is and what killed runs left open.
 #[utoipa::path(
@@ -69,6 +70,90 @@ pub(crate) async fn dismiss(
     body: Body,
 ) -> Result<(StatusCode, Json<Deployment>), Refusal> {
     settle(&app, &caller, of, body, Settle::Dismiss).await
+}
+
+/// Lists the versions that this server keeps of the state of an environment, and who holds its lock.
+#[utoipa::path(
+    get,
+    path = "/projects/{project}/envs/{env}/state/versions",
+    responses(
+        (status = 200, body = StateVersions, description = "Newest first"),
+        (status = 409, body = ErrorBody, description = "The state lies elsewhere"),
+    )
+)]
+pub(crate) async fn versions(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+) -> Result<Json<StateVersions>, Refusal> {
+    let of = (&*org, &*project, &*env);
+    Ok(Json(app.service.hosted_versions(of).await?))
+}
+
+/// Reads one version as the engine wrote it. It holds values in clear, so this has its row in the audit log.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/versions/{version}/actions/pull",
+    params(("version" = i64, Path, description = "Number of the version")),
+    responses(
+        (status = 200, body = BTreeMap<String, Value>, description = "The state"),
+        (status = 404, body = ErrorBody, description = "That version is not kept"),
+    )
+)]
+pub(crate) async fn pull(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env, version)): Path<(String, String, String, i64)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let of = (&*org, &*project, &*env);
+    let state = app.service.hosted_pull(of, version).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, state))
+}
+
+/// Makes an older version the newest one again; nothing that exists is changed.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/versions/{version}/actions/restore",
+    params(("version" = i64, Path, description = "Number of the version")),
+    responses(
+        (status = 200, body = StateVersion, description = "The new version"),
+        (status = 404, body = ErrorBody, description = "That version is not kept"),
+        (status = 409, body = ErrorBody, description = "A deployment is executing, or the state is locked"),
+    )
+)]
+pub(crate) async fn restore(
+    State(app): State<App>,
+    caller: Caller,
+    Path((org, project, env, version)): Path<(String, String, String, i64)>,
+) -> Result<Json<StateVersion>, Refusal> {
+    let of = (&*org, &*project, &*env);
+    let restored = app
+        .service
+        .hosted_restore(of, version, &caller.user)
+        .await?;
+    Ok(Json(restored))
+}
+
+/// Lets go of a lock whose run is over.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/actions/unlock",
+    responses(
+        (status = 204, description = "It is not locked any more"),
+        (status = 409, body = ErrorBody, description = "It is not locked, or the run that holds the lock goes on"),
+    )
+)]
+pub(crate) async fn unlock(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+) -> Result<StatusCode, Refusal> {
+    app.service.hosted_let_go((&org, &project, &env)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn settle(

@@ -24,6 +24,7 @@ mod graph;
 mod identity;
 mod image;
 mod input;
+mod keyring;
 mod keys;
 mod kinds;
 mod kit;
@@ -123,7 +124,7 @@ enum Command {
     /// Remove an object; an environment with everything in it
     #[command(subcommand)]
     Delete(delete::Delete),
-    /// Look at the state of an environment; settle what a killed run left open
+    /// The state of an environment: look at it, settle what a killed run left open, go back to an older version
     #[command(subcommand)]
     State(state::State),
     RenderActiveResourceGraph(graph::Render),
@@ -153,6 +154,9 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     Backup(backup::Backup),
+    /// The keys that stored secrets and states are encrypted under
+    #[command(subcommand)]
+    Keyring(keyring::Keyring),
     /// Print a script that completes commands in your shell
     Completion {
         /// The shell
@@ -190,6 +194,7 @@ impl Command {
             Self::Regenerate(it) => it.run(session).await,
             Self::Audit(it) => it.run(session).await,
             Self::Backup(it) => it.run(session).await,
+            Self::Keyring(it) => it.run(session).await,
             Self::Completion { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);

@@ -12,7 +12,7 @@ use crate::store::deployments::places::{self, Deletion, EnvironmentPlace};
 use crate::store::deployments::{resources, rows};
 use crate::store::objects::environments::{self, RulesOfEnvironment};
 use crate::store::objects::organizations::SYSTEM_USER;
-use crate::store::{Writing, clock};
+use crate::store::{Writing, clock, states};
 use crate::wire::deployments::{DeploymentCreate, RecipientSpec};
 use crate::wire::objects::Environment;
 
@@ -251,6 +251,7 @@ impl Service {
         rows::forget(writing, &place.env_uuid, keep).await?;
         environments::remove(writing, &place.env_uuid, rules).await?;
         places::remove(writing, &place.env_uuid).await?;
+        states::forget(writing, &place.env_uuid).await?;
         Ok(())
     }
 }

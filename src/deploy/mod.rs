@@ -19,6 +19,7 @@ pub(crate) mod door;
 mod elsewhere;
 mod error;
 mod explain;
+pub(crate) mod hosted;
 mod offer;
 mod plan;
 pub(crate) mod provider_mirror;
@@ -71,9 +72,16 @@ pub(crate) struct Settings {
     pub(crate) mirror: Option<provider_mirror::ServedMirror>,
     /// How long a deployment waits for the agents of its runner when none is heard of.
     pub(crate) agent_patience: std::time::Duration,
+    /// Where runs reach the states that this server keeps, without a trailing `/`; `None` where nothing serves them.
+    pub(crate) state_url: Option<String>,
+    /// How many versions of a state are kept.
+    pub(crate) state_versions: u32,
     /// Seal nothing: only for the control run of the tests.
     pub(crate) unsealed: bool,
 }
+
+/// Versions of a state that are kept if nobody says otherwise.
+pub(crate) const STATE_VERSIONS: u32 = 30;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -87,6 +95,8 @@ impl Default for Settings {
             lease: std::time::Duration::from_secs(30),
             mirror: None,
             agent_patience: std::time::Duration::from_secs(120),
+            state_url: None,
+            state_versions: STATE_VERSIONS,
             unsealed: false,
         }
     }

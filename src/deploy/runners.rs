@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Error, Settings};
+use super::{Error, Settings, hosted};
 use crate::hcl::Backend;
 use crate::model::diag::{Document, nearest};
 use crate::model::{Diagnostic, Place};
@@ -15,6 +15,7 @@ use crate::store::objects::{ObjectError, runner_rules};
 use crate::store::{Store, agents};
 use crate::wire::objects::Environment;
 use crate::wire::runners::{Deadlines, LOCAL, PROCESS, Shortcuts};
+use crate::wire::words::StateType;
 
 /// A runner as of the acceptance of a deployment; may hold secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +116,13 @@ pub(super) async fn choose(
                 runner.id
             )));
         }
+    }
+    if is_hosted(&runner) && settings.state_url.is_none() {
+        return Err(Error::Conflict(format!(
+            "the runner `{}` cannot be used from here: {}",
+            runner.id,
+            hosted::NO_SERVER
+        )));
     }
     backend(&runner)?;
     state_place(&runner, store.instance())?;
@@ -294,19 +302,34 @@ pub(super) fn backend(runner: &RunnerOffer) -> Result<Backend, Error> {
             container_name: required("container_name")?,
             path_prefix: text("path_prefix"),
         },
+        hosted::TYPE => Backend::Hosted,
+        "http" => Backend::Http {
+            address: required("address")?,
+            lock_path: text("lock_path"),
+            lock_method: text("lock_method"),
+            unlock_method: text("unlock_method"),
+        },
+        "pg" => Backend::Pg {
+            schema_name: text("schema_name").unwrap_or_else(|| "windlass".to_owned()),
+        },
         _ => Backend::local(),
     })
+}
+
+/// Whether this runner's environments have their state with the server.
+pub(super) fn is_hosted(runner: &RunnerOffer) -> bool {
+    kind(&runner.state_storage_configuration) == hosted::TYPE
 }
 
 /// The place of the state of this runner's environments.
 pub(super) fn state_place(runner: &RunnerOffer, instance: &str) -> Result<StatePlace, Error> {
     let storage = &runner.state_storage_configuration;
     let kind = kind(storage);
-    if !["local", "kubernetes", "s3", "gcs", "azurerm"].contains(&kind) {
+    if !StateType::ALL.contains(&kind) {
         return Err(Error::Conflict(format!(
-            "the runner `{}` keeps its state in `{kind}`, which this version stores but cannot use; use `local`, `s3`, \
-             `gcs`, `azurerm` or `kubernetes`",
-            runner.id
+            "the runner `{}` keeps its state in `{kind}`, which this version stores but cannot use; use one of {}",
+            runner.id,
+            StateType::ALL.join(", ")
         )));
     }
     Ok(StatePlace {

@@ -3,10 +3,11 @@
 use super::accept::{Accepted, add_break_glass, refuse_deleting};
 use super::offer::Keep;
 use super::plan::Ask;
-use super::{Error, Service, request, runners, show};
+use super::{Error, Service, hosted, request, runners, show};
 use crate::model::diag::{Document, pointer};
 use crate::model::phase::Mode;
 use crate::model::{Diagnostic, Place};
+use crate::runner::engine::document::State;
 use crate::runner::state;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places;
@@ -61,6 +62,16 @@ impl Service {
         };
         let (recorded, open) = match found {
             Some(found) => (Some(found.state.addresses()), found.open),
+            None if state.kind == hosted::TYPE => {
+                let mut reading = self.store.reading().await?;
+                let bytes = self.hosted_now(&mut reading, &environment.uuid).await?;
+                // One that its engine encrypts cannot be looked into.
+                let recorded = match bytes {
+                    Some(bytes) => State::read(&bytes).map(|state| state.addresses()),
+                    None => Some(Vec::new()),
+                };
+                (recorded, place.left_open)
+            }
             None => (None, place.left_open),
         };
         Ok(StateView {

@@ -17,6 +17,24 @@ pub(crate) enum Backend {
         /// For example `state/terraform.tfstate`.
         path: String,
     },
+    /// The state that the server keeps: the engine is told in its environment where that is.
+    Hosted,
+    /// A server of somebody else that speaks the engines' protocol: a state per environment below an address.
+    Http {
+        /// `https://HOST/PATH`.
+        address: String,
+        /// Behind the address of a state: where its lock is.
+        lock_path: Option<String>,
+        /// Instead of `LOCK`.
+        lock_method: Option<String>,
+        /// Instead of `UNLOCK`.
+        unlock_method: Option<String>,
+    },
+    /// A database: a schema per environment. Its address is in the environment of the runner (`PG_CONN_STR`).
+    Pg {
+        /// Begins the names of the schemas.
+        schema_name: String,
+    },
     /// A secret in the cluster of the runner.
     Kubernetes {
         /// Namespace of the secret.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::deployments::RecipientSpec;
 use crate::wire::runners::{self as wire, Shortcuts};
+use crate::wire::state::Open;
 
 /// Version of [`Job`] and of the events; the supervisor accepts this one and the one before.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -58,6 +59,12 @@ pub(crate) struct Job {
     pub(crate) engine: Option<String>,
     /// Whether state lies in the run's `state` directory (local) or where the backend block says.
     pub(crate) local_state: bool,
+    /// How the engine reaches a state that the server keeps; absent for every other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<HostedState>,
+    /// What killed runs left open, as the server knows it; only where the state is not local.
+    #[serde(default, skip_serializing_if = "Open::is_empty")]
+    pub(crate) left_open: Open,
     /// Variables of the engine beside the fixed few: resolved values, secret.
     pub(crate) environment: BTreeMap<String, String>,
     /// Whether `init` may download providers that the mirror lacks.
@@ -99,6 +106,62 @@ pub(crate) struct Job {
 /// Long enough that a quiet run of hours writes little, short enough that somebody who looks is told the truth.
 pub(crate) const fn heartbeat_ms() -> u64 {
     20_000
+}
+
+/// How the engine of one attempt reaches the state of its environment, which the server keeps.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HostedState {
+    /// Of the state, and of its lock.
+    pub(crate) address: String,
+    /// Names the attempt: `RUN-ATTEMPT`. Each engine process adds its own number.
+    pub(crate) username: String,
+    /// Secret; counts for this environment until the attempt is over.
+    pub(crate) password: String,
+}
+
+/// How often an engine asks again: for about three minutes.
+const RETRIES: &str = "20";
+
+impl HostedState {
+    /// Variables of the engine: what they say is written nowhere by it, unlike settings of the backend.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("TF_HTTP_ADDRESS", &self.address),
+            ("TF_HTTP_LOCK_ADDRESS", &self.address),
+            ("TF_HTTP_UNLOCK_ADDRESS", &self.address),
+            ("TF_HTTP_PASSWORD", &self.password),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .into()
+    }
+
+    /// The variable that says which engine process of the attempt asks: a later one may take the lock of one that has
+    /// ended and could not let go.
+    pub(crate) fn username(&self, process: u32) -> (String, String) {
+        let name = format!("{}-{process}", self.username);
+        ("TF_HTTP_USERNAME".to_owned(), name)
+    }
+
+    /// How long an engine asks a server again that answers with a fault or not at all; a runner may say otherwise.
+    pub(crate) fn patience() -> [(String, String); 3] {
+        [
+            ("TF_HTTP_RETRY_MAX", RETRIES),
+            ("TF_HTTP_RETRY_WAIT_MIN", "1"),
+            ("TF_HTTP_RETRY_WAIT_MAX", "10"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }
+
+    /// What must not be readable in a log.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        vec![self.password.clone()]
+    }
+}
+
+impl std::fmt::Debug for HostedState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HostedState({})", self.address)
+    }
 }
 
 /// Seconds; what is not said is as by default.

@@ -168,6 +168,13 @@ pub(crate) trait Desk: Send + Sync {
         key: &RunKey,
         events: Vec<Event>,
     ) -> impl Future<Output = Result<(), DeskError>> + Send;
+    /// The state of the environment as the server has it, where it keeps it.
+    fn state(
+        &self,
+        _key: &RunKey,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, DeskError>> + Send {
+        async { Ok(None) }
+    }
     /// Says what a run that died left open, before its attempt ends.
     fn left_open(
         &self,
@@ -282,8 +289,12 @@ pub(crate) trait Launcher: Send + Sync {
         async { Ok(()) }
     }
     /// What the state directory says is open after a run that died, where it can be looked at from here. Only once the
-    /// carrier is known to have ended.
-    fn left_open(&self, _assignment: &Assignment) -> impl Future<Output = Option<Open>> + Send {
+    /// carrier is known to have ended. `state`: what the server has, where the state does not lie there.
+    fn left_open(
+        &self,
+        _assignment: &Assignment,
+        _state: Option<Vec<u8>>,
+    ) -> impl Future<Output = Option<Open>> + Send {
         async { None }
     }
     /// After a deploy that succeeded and was removed: may start something that waits for the next one (standby).

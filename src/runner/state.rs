@@ -6,8 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Assignment;
 use super::docker::place::ELSEWHERE;
-use super::inside::guard::{Found, GuardError, look};
+use super::inside::guard::{Found, GuardError, look, look_elsewhere};
 use crate::wire::state::Open;
 
 /// The directory of an environment, as an absolute path. It names a directory, so nothing but a UUID may be in it.
@@ -20,10 +21,7 @@ pub(super) fn directory(data_dir: &Path, env_uuid: &str) -> io::Result<PathBuf> 
 
 /// What lies in the state of an environment; `None` where it does not lie on this host.
 pub(crate) async fn found(data_dir: &Path, env_uuid: &str) -> Result<Option<Found>, GuardError> {
-    let Some(directory) = directory(data_dir, env_uuid)
-        .ok()
-        .filter(|directory| !directory.join(ELSEWHERE).exists())
-    else {
+    let Some(directory) = here(data_dir, env_uuid) else {
         return Ok(None);
     };
     tokio::task::spawn_blocking(move || look(&directory).map(Some))
@@ -31,15 +29,37 @@ pub(crate) async fn found(data_dir: &Path, env_uuid: &str) -> Result<Option<Foun
         .unwrap_or(Ok(None))
 }
 
-/// What killed runs left open in an environment, where that can be said.
-pub(crate) async fn left_open(data_dir: &Path, env_uuid: &str) -> Option<Open> {
-    match found(data_dir, env_uuid).await {
-        Ok(found) => Some(found?.open),
-        Err(error) => {
-            tracing::warn!(env_uuid, %error, "what a run left open is not known");
-            None
-        }
-    }
+/// What a killed run left open, where that can be said. `elsewhere`: the state, where it is no file here and is known.
+pub(super) async fn left_open(
+    data_dir: &Path,
+    assignment: &Assignment,
+    elsewhere: Option<Vec<u8>>,
+) -> Option<Open> {
+    let env_uuid = &assignment.env_uuid;
+    let found = match assignment.job.local_state {
+        true => found(data_dir, env_uuid)
+            .await
+            .map(|found| Some(found?.open)),
+        false => match here(data_dir, env_uuid) {
+            Some(directory) => tokio::task::spawn_blocking(move || {
+                look_elsewhere(&directory, elsewhere.as_deref()).map(Some)
+            })
+            .await
+            .unwrap_or(Ok(None)),
+            None => Ok(None),
+        },
+    };
+    found.unwrap_or_else(|error| {
+        tracing::warn!(env_uuid, %error, "what a run left open is not known");
+        None
+    })
+}
+
+/// The directory of an environment, where it lies on this host.
+fn here(data_dir: &Path, env_uuid: &str) -> Option<PathBuf> {
+    directory(data_dir, env_uuid)
+        .ok()
+        .filter(|directory| !directory.join(ELSEWHERE).exists())
 }
 
 /// Removes it with everything in it; that it is not there is no error.

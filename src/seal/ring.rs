@@ -129,8 +129,25 @@ impl Keyring {
         text
     }
 
+    /// How many keys it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Id of the key that seals, as it stands in what it sealed.
+    pub(crate) fn first_id(&self) -> Vec<u8> {
+        self.0
+            .first()
+            .map(|key| key.id.to_vec())
+            .unwrap_or_default()
+    }
+
+    /// Forgets every key but the one that seals. Nothing may be left under them.
+    pub(crate) fn drop_old(&mut self) {
+        self.0.truncate(1);
+    }
+
     /// Puts a fresh key first; the old ones still open.
-    #[cfg(test)]
     pub(crate) fn rotate(&mut self) {
         self.0.insert(0, Key::fresh());
     }

@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "turns", "0010_turns.sql"),
     migration!(11, "heard", "0011_heard.sql"),
     migration!(12, "agents", "0012_agents.sql"),
+    migration!(13, "hosted state", "0013_hosted_state.sql"),
 ];
 
 /// The version that this program knows.

@@ -22,11 +22,13 @@ pub(crate) mod clock;
 pub(crate) mod deployments;
 pub(crate) mod host;
 pub(crate) mod identity;
+pub(crate) mod keyring;
 mod migrate;
 pub(crate) mod objects;
 pub(crate) mod place;
 mod shared;
 pub(crate) mod sql;
+pub(crate) mod states;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -212,13 +214,15 @@ struct Inner {
     database: Database,
     changes: Arc<Changes>,
     tail: deployments::feed::Tail,
+    /// Says that this process has the key ring in use.
+    in_use: std::fs::File,
 }
 
 /// Opens the store, makes what is missing and brings an older database up to date.
 ///
 /// Refuses a database or data directory of a newer program, and a server that it cannot work with.
 pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
-    let (place, keyring) = Place::prepare(config)?;
+    let (place, in_use, keyring) = Place::prepare(config)?;
     let database = match &config.database {
         Location::DataDirectory => sqlite(&place.database()).await?,
         Location::File(path) => sqlite(path).await?,
@@ -241,6 +245,7 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
             database,
             changes,
             tail: deployments::feed::Tail::default(),
+            in_use,
         }),
     })
 }

@@ -9,6 +9,7 @@
 //! spool/RUN-N  what a run without a container has said
 //! mirror       providers; keys: what the client keeps
 //! engines      those that a kit brought; kit-keys: whose kits are taken
+//! keyring.lock shared by all who have the key ring in use; a rotation wants it alone
 //! worker.lock  held by the one worker; while it works, on which host
 //! ```
 
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreConfig, StoreError, host};
+use super::{StoreConfig, StoreError, host, keyring};
 use crate::seal::ring::Keyring;
 
 /// Version of the directory's layout.
@@ -40,8 +41,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Makes what is missing and reads the rest.
-    pub(super) fn prepare(config: &StoreConfig) -> Result<(Self, Keyring), StoreError> {
+    /// Makes what is missing and reads the rest. The file says that the key ring is in use, for as long as it is open.
+    pub(super) fn prepare(config: &StoreConfig) -> Result<(Self, File, Keyring), StoreError> {
         let root = &config.data_dir;
         make_directory(root)?;
         let root = fs::canonicalize(root).map_err(|error| StoreError::file(root, "read", error))?;
@@ -72,17 +73,13 @@ impl Place {
                 known: FORMAT,
             });
         }
-        let path = config
-            .keyring_file
-            .clone()
-            .unwrap_or_else(|| root.join("keyring"));
-        let text = read_or_make(&path, || Keyring::new().expose_secret().to_string())?;
-        let keyring = Keyring::parse(&text).map_err(|error| StoreError::Damaged {
-            path,
-            why: error.to_string(),
-        })?;
+        // Before the ring is read: it must not change afterwards.
+        let in_use = keyring::share(&root)?;
+        let path = keyring_file(config, &root);
+        read_or_make(&path, || Keyring::new().expose_secret().to_string())?;
+        let keyring = read_keyring(&path)?;
         let instance = format.instance;
-        Ok((Self { root, instance }, keyring))
+        Ok((Self { root, instance }, in_use, keyring))
     }
 
     /// The directory itself.
@@ -147,6 +144,23 @@ impl Drop for WorkerLock {
             let _ = self.file.set_len(0);
         }
     }
+}
+
+/// Where the key ring lies.
+pub(super) fn keyring_file(config: &StoreConfig, root: &Path) -> PathBuf {
+    config
+        .keyring_file
+        .clone()
+        .unwrap_or_else(|| root.join("keyring"))
+}
+
+/// The key ring of a file.
+pub(super) fn read_keyring(path: &Path) -> Result<Keyring, StoreError> {
+    let text = fs::read_to_string(path).map_err(|error| StoreError::file(path, "read", error))?;
+    Keyring::parse(&text).map_err(|error| StoreError::Damaged {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 fn make_directory(path: &Path) -> Result<(), StoreError> {

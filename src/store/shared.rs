@@ -73,3 +73,19 @@ async fn proof(connection: &mut Connection) -> Result<Option<Vec<u8>>, StoreErro
             .await?,
     )
 }
+
+/// Seals the proof under the first key of a ring that was rotated; returns whether it was not.
+pub(super) async fn prove_again(
+    connection: &mut Connection,
+    keyring: &Keyring,
+) -> Result<u64, StoreError> {
+    let (place, text) = PROOF;
+    let changed = sql::query(
+        "UPDATE keyring_proof SET sealed = $1 WHERE number = 1 AND substr(sealed, 2, 8) <> $2",
+    )
+    .bind(keyring.seal(place, text))
+    .bind(keyring.first_id())
+    .execute(connection)
+    .await?;
+    Ok(changed)
+}

@@ -251,6 +251,9 @@ pub(crate) enum StateStorageConfiguration {
     /// A container of Microsoft's.
     #[serde(rename = "azurerm")]
     Azurerm(AzureState),
+    /// With this server, which keeps versions.
+    #[serde(rename = "windlass")]
+    Windlass(WindlassState),
     /// A directory on the host of the runner.
     #[serde(rename = "local")]
     Local(LocalState),
@@ -291,18 +294,32 @@ pub(crate) struct AzureState {
 #[derive(ToSchema)]
 pub(crate) struct LocalState {}
 
+/// State with this server.
+#[derive(ToSchema)]
+pub(crate) struct WindlassState {}
+
 /// State behind HTTP.
 #[derive(ToSchema)]
 pub(crate) struct HttpState {
     /// One document per environment is kept below this address.
     #[schema(pattern = "^https?://[^/]+")]
     address: String,
+    /// Behind the address of a state: where its lock is.
+    #[schema(pattern = "^/[a-zA-Z0-9/._-]*$", max_length = 255)]
+    lock_path: Option<String>,
+    /// Instead of `LOCK`.
+    #[schema(pattern = "^[A-Z]+$", max_length = 20)]
+    lock_method: Option<String>,
+    /// Instead of `UNLOCK`.
+    #[schema(pattern = "^[A-Z]+$", max_length = 20)]
+    unlock_method: Option<String>,
 }
 
 /// State in a database; its address is in the environment of the runner (`PG_CONN_STR`).
 #[derive(ToSchema)]
 pub(crate) struct PgState {
-    #[schema(pattern = "^[a-z_][a-z0-9_]*$", max_length = 63)]
+    /// Begins the name of the schema of each environment; `windlass` where nothing is said.
+    #[schema(pattern = "^[a-z_][a-z0-9_]*$", max_length = 30)]
     schema_name: Option<String>,
 }
 

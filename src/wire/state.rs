@@ -84,6 +84,55 @@ pub(crate) struct StateView {
     pub(crate) open: Open,
 }
 
+/// `GET …/envs/{env}/state/versions`: the versions of a state that the server keeps.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StateVersions {
+    /// Newest first.
+    pub(crate) items: Vec<StateVersion>,
+    /// Who may write; absent when nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<StateLock>,
+}
+
+/// A version of a state, without what is in it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StateVersion {
+    /// From 1, in the order of writes.
+    pub(crate) version: i64,
+    /// Whether engines are given this one.
+    pub(crate) current: bool,
+    /// The engine's own number.
+    pub(crate) serial: i64,
+    /// Bytes.
+    pub(crate) size: i64,
+    /// The deployment that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deployment: Option<String>,
+    /// Who made it the newest again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restored_by: Option<String>,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+}
+
+/// The lock on a state that the server keeps.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StateLock {
+    /// The engine chose it.
+    pub(crate) id: String,
+    /// Whose engine it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deployment: Option<String>,
+    /// As the engine says it.
+    pub(crate) who: String,
+    /// As the engine says it.
+    pub(crate) operation: String,
+    /// Whether that deployment is still going on.
+    pub(crate) is_live: bool,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+}
+
 /// `POST …/envs/{env}/state/actions/import` and `…/dismiss`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StateSettle {

@@ -51,7 +51,7 @@ words! {
     /// Types of runners: those of v1, then ours.
     RunnerType: "kubernetes" "kubernetes-gke" "kubernetes-eks" "kubernetes-agent" "serverless-ecs" "docker" "process" "agent";
     /// Where state is kept: the types of v1, then ours.
-    StateType: "kubernetes" "s3" "gcs" "azurerm" "local" "http" "pg";
+    StateType: "kubernetes" "s3" "gcs" "azurerm" "windlass" "local" "http" "pg";
     /// Engines.
     Engine: "opentofu" "terraform";
 }

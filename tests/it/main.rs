@@ -21,6 +21,7 @@ mod e2e;
 mod escape;
 mod fire;
 mod fresh;
+mod hosted;
 mod inside;
 mod kills;
 mod kit;

@@ -100,9 +100,11 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
             _ if looks => Need::Environment(Level::Read),
             ("PATCH", "") => Need::Environment(Level::Manage),
             ("DELETE", "") => Need::Project(Level::Manage),
-            (_, "/state/actions/import" | "/state/actions/dismiss") => {
+            (_, "/state/actions/import" | "/state/actions/dismiss" | "/state/actions/unlock") => {
                 Need::Environment(Level::Write)
             }
+            // A state holds values in clear, and an older one makes the engine want other things.
+            (_, rest) if rest.starts_with("/state/versions/") => Need::Environment(Level::Manage),
             _ => Need::Organization(Level::Manage),
         };
     }

@@ -147,10 +147,17 @@ pub(crate) fn state(found: &mut Problems, map: Map<String, Value>) -> Map<String
         "http" => {
             let text = "state storage address is not an address of HTTP.";
             fields.required_text(found, "address", Text::form(is_address, 2048, text));
+            let text = "state storage lock_path is not a path such as /lock.";
+            fields.text(found, "lock_path", Text::form(is_path, 255, text));
+            let text =
+                "state storage lock_method and unlock_method are names of methods such as POST.";
+            for key in ["lock_method", "unlock_method"] {
+                fields.text(found, key, Text::form(is_method, 20, text));
+            }
         }
         "pg" => {
             let text = "state storage schema_name is not a name of a schema.";
-            fields.text(found, "schema_name", Text::form(is_schema, 63, text));
+            fields.text(found, "schema_name", Text::form(is_schema, SCHEMA, text));
         }
         _ => {}
     }
@@ -177,9 +184,9 @@ pub(crate) fn fit_together(
     };
     let fitting: &[&str] = match runner {
         "serverless-ecs" => &["s3"],
-        "process" => &["local"],
-        "docker" => &["local", "s3", "gcs", "azurerm", "http", "pg"],
-        _ => &["kubernetes", "s3", "gcs", "azurerm"],
+        "process" => &["local", "windlass", "s3", "gcs", "azurerm", "http", "pg"],
+        "docker" => &["local", "windlass", "s3", "gcs", "azurerm", "http", "pg"],
+        _ => &["kubernetes", "s3", "gcs", "azurerm", "windlass"],
     };
     if RUNNERS.contains(&runner) && STATES.contains(&state) && !fitting.contains(&state) {
         found.invalid(
@@ -202,6 +209,20 @@ fn is_address(text: &str) -> bool {
         !host.is_empty() && !rest.contains(['@', '?', '#']) && !text.contains(char::is_whitespace)
     })
 }
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-'))
+}
+
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase())
+}
+
+/// The UUID of the environment follows, in a name of 63 bytes at most.
+const SCHEMA: usize = 30;
 
 /// A name that a database takes without quotes.
 fn is_schema(text: &str) -> bool {

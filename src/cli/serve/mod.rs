@@ -77,6 +77,8 @@ impl Serve {
             allow_process: settings.process_runner(),
             lease: settings.lease(),
             mirror: served_mirror(client, &store, &url),
+            state_url: Some(settings.state_url(&url)),
+            state_versions: settings.state_versions(),
             ..local::service_settings(client)
         };
         let service = deploy::Service::new(store.clone(), service_settings);

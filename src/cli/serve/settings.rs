@@ -75,6 +75,12 @@ pub(crate) struct Flags {
     /// The URL under which people and clients reach this server [env: WINDLASS_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// The URL under which runs reach the states that this server keeps, if not the public one [env: WINDLASS_STATE_URL]
+    #[arg(long, value_name = "URL")]
+    state_url: Option<String>,
+    /// How many versions of each such state are kept [env: WINDLASS_STATE_VERSIONS] [default: 30]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    state_versions: Option<u32>,
     /// Certificate chain in PEM form; makes it https [env: WINDLASS_TLS_CERTIFICATE]
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
@@ -111,6 +117,8 @@ pub(crate) struct Flags {
 pub(crate) struct ServeSettings {
     listen: Chosen<SocketAddr>,
     public_url: Chosen<Option<String>>,
+    state_url: Chosen<Option<String>>,
+    state_versions: Chosen<u32>,
     tls_certificate: Chosen<Option<PathBuf>>,
     tls_key: Chosen<Option<PathBuf>>,
     local_runner: Chosen<bool>,
@@ -151,6 +159,17 @@ pub(crate) fn resolve(
             flags.public_url,
             "WINDLASS_PUBLIC_URL",
             file.public_url.clone(),
+        )?,
+        state_url: pick.optional(
+            flags.state_url,
+            "WINDLASS_STATE_URL",
+            file.state_url.clone(),
+        )?,
+        state_versions: pick.one(
+            flags.state_versions,
+            "WINDLASS_STATE_VERSIONS",
+            file.state_versions,
+            crate::deploy::STATE_VERSIONS,
         )?,
         tls_certificate: pick.optional(
             flags.tls_certificate,
@@ -253,7 +272,15 @@ impl ServeSettings {
         match (&self.tls_certificate.value, &self.tls_key.value) {
             (Some(_), None) => anyhow::bail!("--tls-certificate needs --tls-key"),
             (None, Some(_)) => anyhow::bail!("--tls-key needs --tls-certificate"),
-            (Some(_), Some(_)) | (None, None) => Ok(()),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        match &self.state_url.value {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                anyhow::bail!(
+                    "--state-url: `{url}` is not usable: it begins with `http://` or `https://`"
+                )
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -283,6 +310,17 @@ impl ServeSettings {
                 format!("{scheme}://{at}")
             }
         }
+    }
+
+    /// Where runs reach hosted states, without a trailing `/`; `public` is where people reach the server.
+    pub(crate) fn state_url(&self, public: &str) -> String {
+        let url = self.state_url.value.as_deref().unwrap_or(public);
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// How many versions of a hosted state are kept.
+    pub(crate) fn state_versions(&self) -> u32 {
+        self.state_versions.value.max(1)
     }
 
     /// Whether the reserved runner `local` serves.
@@ -330,6 +368,16 @@ impl ServeSettings {
             "public_url",
             self.public_url(self.listen.value),
             &self.public_url.source,
+        );
+        line(
+            "state_url",
+            self.state_url(&self.public_url(self.listen.value)),
+            &self.state_url.source,
+        );
+        line(
+            "state_versions",
+            self.state_versions.value.to_string(),
+            &self.state_versions.source,
         );
         line(
             "tls_certificate",

@@ -86,6 +86,12 @@ pub(crate) struct ServeFile {
     /// The URL under which people and clients reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_url: Option<String>,
+    /// The URL under which runs reach the states that it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state_url: Option<String>,
+    /// How many versions of each are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state_versions: Option<u32>,
     /// Certificate chain, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls_certificate: Option<PathBuf>,

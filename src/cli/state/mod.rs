@@ -4,6 +4,7 @@
 //! state directory.
 
 mod named;
+mod versions;
 
 use std::time::SystemTime;
 
@@ -32,6 +33,14 @@ pub(crate) enum State {
     Import(Import),
     /// Forget what a killed run left open: it does not exist, or you look after it yourself
     Dismiss(Dismiss),
+    /// List the versions of a state that the server keeps, and who holds its lock
+    Versions(versions::Versions),
+    /// Print a state that the server keeps, as its engine wrote it; it holds values in clear
+    Pull(versions::Pull),
+    /// Make an older version of a state that the server keeps the newest one again
+    Restore(versions::Restore),
+    /// Let go of the lock of a run that is over
+    Unlock(versions::Unlock),
 }
 
 /// Which environment.
@@ -122,6 +131,10 @@ impl State {
             Self::List(it) => list(session, it).await,
             Self::Import(it) => import(session, it).await,
             Self::Dismiss(it) => dismiss(session, it).await,
+            Self::Versions(it) => versions::list(session, it).await,
+            Self::Pull(it) => versions::pull(session, it).await,
+            Self::Restore(it) => versions::restore(session, it).await,
+            Self::Unlock(it) => versions::unlock(session, it).await,
         }
     }
 }
@@ -154,6 +167,12 @@ async fn list(session: &Session, it: List) -> anyhow::Result<Exit> {
     print::data(&print::table::lines(&["Address", "State"], &rows))?;
     if found.recorded.is_none() {
         print::note("The state does not lie on this host, so only what is left open is listed.");
+    }
+    if found.storage.as_deref() == Some("windlass") {
+        print::note(format!(
+            "The server keeps this state and its versions: {}",
+            target.command("versions")
+        ));
     }
     if !found.open.is_empty() {
         print::suggestions(&[

@@ -16,6 +16,7 @@ use crate::store::deployments::{Connection, feed, leases, resources, rows, runs,
 use crate::store::objects::environments;
 use crate::store::{StoreError, Writing, clock};
 use crate::wire::deployments::{Base, DeploymentCreate, What};
+use crate::wire::state::Open;
 
 /// How many deployments are looked at in one go.
 const LOOK: usize = 16;
@@ -141,6 +142,11 @@ impl Service {
                 .give_up(writing, row, FailureClass::RunnerUnreachable, &message)
                 .await;
         }
+        if let Some(message) = self.hosted_hindrance(writing, &place).await? {
+            return self
+                .give_up(writing, row, FailureClass::LockHeld, &message)
+                .await;
+        }
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(Error::Store(error)) => return Err(Error::Store(error)),
@@ -195,7 +201,17 @@ impl Service {
         runs::begin(writing, &row.run, attempt, &row.id, held.columns()).await?;
         feed::append(writing, &row.id, &What::Step(Step::Starting)).await?;
         self.tell_line(writing, &row.env_uuid).await?;
-        let assignment = self.assignment(writing, lease, &row).await?;
+        let mut assignment = self.assignment(writing, lease, &row).await?;
+        if offer
+            .as_ref()
+            .is_some_and(|offer| runners::is_hosted(&offer.runner))
+        {
+            // Only now: whoever adopts the run never writes its job again.
+            let granted = self
+                .hosted_grant(writing, &row.env_uuid, &assignment.key)
+                .await?;
+            assignment.job.state = Some(granted);
+        }
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
@@ -364,6 +380,11 @@ impl Service {
                 labels: bundle.labels,
                 engine: runners::engine(&launch),
                 local_state: state.kind == "local",
+                state: None,
+                left_open: match state.kind == "local" {
+                    true => Open::default(),
+                    false => self.open_there(connection, row).await?,
+                },
                 environment: std::collections::BTreeMap::new(),
                 allow_downloads: self.settings.allow_downloads,
                 log_recipients: row.log_recipients.clone(),
@@ -394,6 +415,16 @@ impl Service {
             },
             launch,
         })
+    }
+
+    /// What killed runs left open where the state lies on no host: there only this record says so.
+    async fn open_there(
+        &self,
+        connection: &mut Connection,
+        row: &rows::Deployment,
+    ) -> Result<Open, Error> {
+        let place = places::find(connection, &row.env_uuid).await?;
+        Ok(place.map(|place| place.left_open).unwrap_or_default())
     }
 
     /// Attempts that are not over and are this server's to carry on, for adoption.

@@ -35,6 +35,7 @@ impl Service {
         let id = row.id.clone();
         let mut give_back = false;
         let is_over = matches!(row.phase, Phase::Ended { .. });
+        let class = row.failure_class;
         match end {
             _ if is_over => {}
             RunEnd::Finished => {
@@ -67,6 +68,7 @@ impl Service {
             }
         }
         runs::end(&mut writing, &key.run, key.attempt).await?;
+        self.hosted_over(&mut writing, key, class).await?;
         if let Some(mut place) = places::find(&mut writing, &env_uuid).await? {
             if place.lease_run.as_ref() == Some(&key.run) {
                 place.lease_run = None;

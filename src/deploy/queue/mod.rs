@@ -152,6 +152,17 @@ impl Desk for LocalDesk {
             .map_err(desk)
     }
 
+    async fn state(&self, key: &RunKey) -> Result<Option<Vec<u8>>, DeskError> {
+        let work = async {
+            let mut reading = self.service.store.reading().await?;
+            match current(&mut reading, &self.lease, key).await? {
+                Some((row, _)) => self.service.hosted_now(&mut reading, &row.env_uuid).await,
+                None => Ok(None),
+            }
+        };
+        work.await.map_err(desk)
+    }
+
     async fn left_open(&self, key: &RunKey, open: Open) -> Result<(), DeskError> {
         self.service
             .left_open(&self.lease, key, &open)

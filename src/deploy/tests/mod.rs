@@ -1,6 +1,7 @@
 //! The use cases told as stories: a real store, the real compiler, and a desk whose runs are played by hand.
 
 mod deletion;
+mod hosted;
 mod queue;
 mod reading;
 mod rollback;

@@ -535,6 +535,32 @@ fn backend_block(backend: &Backend, uuid: &str) -> Block {
     let text = |name: &str, value: &str| attribute(name, string(value));
     let (kind, attributes) = match backend {
         Backend::Local { path } => ("local", vec![text("path", path)]),
+        Backend::Hosted => ("http", Vec::new()),
+        Backend::Http {
+            address,
+            lock_path,
+            lock_method,
+            unlock_method,
+        } => {
+            let address = format!("{}/{uuid}", address.trim_end_matches('/'));
+            let lock = format!("{address}{}", lock_path.as_deref().unwrap_or_default());
+            let mut attributes = vec![
+                text("address", &address),
+                text("lock_address", &lock),
+                text("unlock_address", &lock),
+            ];
+            for (name, method) in [
+                ("lock_method", lock_method),
+                ("unlock_method", unlock_method),
+            ] {
+                attributes.extend(method.as_ref().map(|method| text(name, method)));
+            }
+            ("http", attributes)
+        }
+        Backend::Pg { schema_name } => {
+            let schema = format!("{schema_name}_{}", uuid.replace('-', ""));
+            ("pg", vec![text("schema_name", &schema)])
+        }
         Backend::Kubernetes { namespace } => (
             "kubernetes",
             vec![

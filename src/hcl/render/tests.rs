@@ -15,6 +15,41 @@ fn every_backend_has_its_block() {
       path = "state/terraform.tfstate"
     }
     "#);
+    insta::assert_snapshot!(backend(&Backend::Hosted), @r#"
+    backend "http" {
+    }
+    "#);
+    insta::assert_snapshot!(backend(&Backend::Http {
+        address: "https://states.example/a/".into(),
+        lock_path: None,
+        lock_method: None,
+        unlock_method: None,
+    }), @r#"
+    backend "http" {
+      address        = "https://states.example/a/0000-uuid"
+      lock_address   = "https://states.example/a/0000-uuid"
+      unlock_address = "https://states.example/a/0000-uuid"
+    }
+    "#);
+    insta::assert_snapshot!(backend(&Backend::Http {
+        address: "https://states.example/a".into(),
+        lock_path: some("/lock"),
+        lock_method: some("POST"),
+        unlock_method: some("DELETE"),
+    }), @r#"
+    backend "http" {
+      address        = "https://states.example/a/0000-uuid"
+      lock_address   = "https://states.example/a/0000-uuid/lock"
+      unlock_address = "https://states.example/a/0000-uuid/lock"
+      lock_method    = "POST"
+      unlock_method  = "DELETE"
+    }
+    "#);
+    insta::assert_snapshot!(backend(&Backend::Pg { schema_name: "windlass".into() }), @r#"
+    backend "pg" {
+      schema_name = "windlass_0000uuid"
+    }
+    "#);
     insta::assert_snapshot!(backend(&Backend::Kubernetes { namespace: "tf".into() }), @r#"
     backend "kubernetes" {
       secret_suffix     = "0000-uuid"

@@ -381,8 +381,8 @@ impl Launcher for DockerLauncher {
         container::terminate(&daemon, container_id(handle)?).await
     }
 
-    async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
-        super::state::left_open(&self.host.data_dir, &assignment.env_uuid).await
+    async fn left_open(&self, assignment: &Assignment, state: Option<Vec<u8>>) -> Option<Open> {
+        super::state::left_open(&self.host.data_dir, assignment, state).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

@@ -96,6 +96,15 @@ pub(crate) enum Command<'a> {
     Destroy,
     /// Addresses in the state, a line each.
     StateList,
+    /// The state as it is.
+    StatePull,
+    /// Writes a state to where it lies.
+    StatePush {
+        /// A path in memory (`/dev/fd/N`), or a file of the work directory.
+        state: &'a str,
+    },
+    /// `init` for another backend than before; nothing is moved.
+    Reconfigure,
 }
 
 impl Command<'_> {
@@ -138,6 +147,9 @@ impl Command<'_> {
                 "-json",
             ],
             Self::StateList => vec!["state", "list"],
+            Self::StatePull => vec!["state", "pull"],
+            Self::StatePush { state } => vec!["state", "push", state],
+            Self::Reconfigure => vec!["init", "-input=false", "-no-color", "-reconfigure"],
         };
         words.into_iter().map(String::from).collect()
     }
@@ -152,6 +164,9 @@ impl Command<'_> {
             Self::Output => "output",
             Self::Destroy => "destroy",
             Self::StateList => "state list",
+            Self::StatePull => "state pull",
+            Self::StatePush { .. } => "state push",
+            Self::Reconfigure => "init",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What changes things: deploy and destroy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::call::{Ear, Limits};
 use super::child::Exit;
@@ -8,10 +8,13 @@ use super::ear::Heard;
 use super::run::Run;
 use super::verdict::Failure;
 use crate::model::phase::{FailureClass, Outcome, Step};
+use crate::runner::engine::stream::Level;
 use crate::runner::engine::{Command, document};
 use crate::runner::event::Kind;
 use crate::runner::job::Action;
 
+/// What an engine leaves that could not write its state.
+const ERRORED: &str = "errored.tfstate";
 /// Name of the shortcut in the run record.
 const SHORTCUT: &str = "plan";
 
@@ -120,19 +123,35 @@ impl Run<'_> {
 
     /// A state that the engine could not write to its place is kept, and named.
     fn rescued(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
-        let errored = self.place.work.join("errored.tfstate");
+        let errored = self.place.work.join(ERRORED);
         if !errored.exists() {
             if let Some(guard) = self.guard.as_mut().filter(|_| self.facts.clean) {
                 guard.engine_ended();
             }
             return result;
         }
+        if self.pushed() {
+            // What it holds is what was made.
+            if let Some(guard) = &mut self.guard {
+                guard.engine_ended();
+            }
+            return Err(Failure::new(
+                FailureClass::StateWriteFailed,
+                "the engine could not write the state at first; what it left was written afterwards, so nothing is lost. Deploy again",
+            ));
+        }
         self.facts.clean = false;
         let kept = match &self.guard {
-            Some(guard) => guard.rescue(&errored).map_or_else(
-                |error| format!("it could not be kept: {}", error.kind()),
-                |name| format!("it is kept as `{name}` in the state directory"),
-            ),
+            Some(guard) => guard
+                .rescue(&errored, &self.job.log_recipients)
+                .map_or_else(
+                    |error| format!("it could not be kept: {}", error.kind()),
+                    |name| {
+                        format!(
+                            "it is kept as `{name}` in the state directory of the runner's host"
+                        )
+                    },
+                ),
             None => {
                 "it is lost with the work directory; the log says what the engine did".to_owned()
             }
@@ -143,12 +162,47 @@ impl Run<'_> {
         ))
     }
 
+    /// Tries for a while to write a state that lies elsewhere and that the engine could not write.
+    fn pushed(&mut self) -> bool {
+        if self
+            .guard
+            .as_ref()
+            .is_none_or(|guard| !guard.is_elsewhere())
+        {
+            return false;
+        }
+        // Somebody who asks to stop does not ask to lose it.
+        let stop = std::mem::take(&mut self.stop);
+        let until = Instant::now() + Duration::from_secs(self.job.deadlines.finish);
+        let mut pause = Duration::from_secs(1);
+        let pushed = loop {
+            let command = Command::StatePush { state: ERRORED };
+            let limits = self.limits(self.job.deadlines.finish, None);
+            match self.document(&command, limits) {
+                Ok(_) => break true,
+                Err(_) if Instant::now() + pause >= until => break false,
+                Err(failure) => {
+                    let line =
+                        format!("windlass: writing the state once more: {}", failure.message);
+                    self.log.line(self.spool, Level::Warn, &line);
+                }
+            }
+            self.log.tick(self.spool, Instant::now());
+            self.spool.flush();
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(30));
+        };
+        self.stop |= stop;
+        pushed
+    }
+
     /// Destroys everything in the state.
     pub(super) fn destroy(&mut self) -> Result<Outcome, Failure> {
         let (_, result) = self.change(&Command::Destroy, "destroy", FailureClass::DestroyFailed)?;
         result?;
         self.step(Step::Saving);
-        let left = if let Some(guard) = &self.guard {
+        let here = self.guard.as_ref().filter(|guard| !guard.is_elsewhere());
+        let left = if let Some(guard) = here {
             guard.state().map(|state| state.managed)
         } else {
             let limits = self.limits(self.job.deadlines.finish, None);

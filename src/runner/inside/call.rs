@@ -78,6 +78,8 @@ impl Run<'_> {
     ) -> std::io::Result<Called> {
         self.processes += 1;
         let number = self.processes;
+        self.environment
+            .extend(self.job.state.as_ref().map(|state| state.username(number)));
         let arguments = command.arguments();
         self.log.line(
             self.spool,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::runner::engine::Kind;
 use crate::runner::environment;
-use crate::runner::job::{Job, NetworkMirror};
+use crate::runner::job::{HostedState, Job, NetworkMirror};
 
 /// Providers make Unix sockets in the temporary directory, and the path of a socket is short.
 const MAX_TMP: usize = 80;
@@ -145,6 +145,12 @@ impl Place {
         ]);
         environment.extend(memory.variables());
         environment.extend(job.environment.clone());
+        if let Some(state) = &job.state {
+            environment.extend(state.variables());
+            for (name, value) in HostedState::patience() {
+                environment.entry(name).or_insert(value);
+            }
+        }
         for (name, value) in [
             ("TMPDIR", text(&self.tmp)),
             ("TF_CLI_CONFIG_FILE", text(&self.configuration)),

@@ -224,6 +224,15 @@ impl<'a> Run<'a> {
             in_state = std::fs::read(place.state_file())
                 .map(|state| prepare::of_state(&state))
                 .unwrap_or_default();
+        } else if job.action == Action::Plan {
+            open = job.left_open.clone();
+        } else {
+            guard = Some(Guard::begin_elsewhere(
+                &options.state,
+                &job.run,
+                job.attempt,
+                &job.left_open,
+            )?);
         }
         let usable = place::Memory::found(job.shortcuts.use_memory);
         let inherited = match options.inherit {
@@ -260,6 +269,16 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Asks the engine for a state that lies elsewhere.
+    fn pull(&mut self) -> Result<(), Failure> {
+        let limits = self.limits(self.job.deadlines.finish, None);
+        let bytes = self.document(&Command::StatePull, limits)?;
+        if let Some(guard) = &mut self.guard {
+            guard.pulled(bytes);
+        }
+        Ok(())
+    }
+
     pub(super) fn step(&mut self, step: Step) {
         self.spool.say(Kind::Step(step));
         self.spool.sync_soon();
@@ -271,6 +290,11 @@ impl<'a> Run<'a> {
             return self.dismiss();
         }
         self.ready()?;
+        if self.guard.as_ref().is_some_and(Guard::is_elsewhere)
+            && matches!(self.job.action, Action::Import | Action::ImportPlan)
+        {
+            self.pull()?;
+        }
         match self.job.action {
             Action::Deploy => self.deploy(),
             Action::Plan => self.plan(),
@@ -343,6 +367,16 @@ impl<'a> Run<'a> {
     /// Works out what is open and what the state holds, whatever happened.
     fn settle(&mut self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
         let clean = self.facts.clean;
+        // What cannot be asked for stays open, and is looked at again when it is settled.
+        if self
+            .guard
+            .as_ref()
+            .is_some_and(|guard| guard.needs_state(clean))
+        {
+            let stop = std::mem::take(&mut self.stop);
+            let _ = self.pull();
+            self.stop |= stop;
+        }
         let ended = self
             .guard
             .as_mut()

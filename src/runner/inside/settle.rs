@@ -5,14 +5,19 @@
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use super::call::Ear;
+use super::ear::Heard;
 use super::guard::Guard;
 use super::guard::settle::SettleError;
 use super::run::Run;
 use super::verdict::Failure;
 use crate::model::phase::{FailureClass, Outcome, Step};
-use crate::runner::engine::plan_file;
+use crate::runner::engine::stream::Level;
+use crate::runner::engine::{Command, plan_file};
 use crate::runner::job::Action;
 
+/// What takes the place of the backend while an import is planned.
+const OVERRIDE: &str = "windlass_override.tf";
 /// Where the `import` blocks stand in the work directory; no file of a bundle has this name.
 const BLOCKS: &str = "windlass_import.tf";
 
@@ -71,9 +76,54 @@ impl Run<'_> {
         Ok(Outcome::Unchanged)
     }
 
+    /// Has the engine plan on the state in memory instead of the one that lies elsewhere: it is another one, without the
+    /// objects whose places are taken.
+    fn plan_here(&mut self) -> Result<(), Failure> {
+        let block =
+            "terraform {\n  backend \"local\" {\n    path = \"state/terraform.tfstate\"\n  }\n}\n";
+        std::fs::write(self.place.work.join(OVERRIDE), block)
+            .map_err(broken("have the engine plan here"))?;
+        self.again()
+    }
+
+    /// Writes a state to where it lies.
+    pub(super) fn push(&mut self, state: &[u8]) -> Result<(), Failure> {
+        match std::fs::remove_file(self.place.work.join(OVERRIDE)) {
+            Ok(()) => {
+                std::fs::remove_file(self.place.work.join(BLOCKS))
+                    .map_err(broken("take the import from the engine"))?;
+                self.again()?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(broken("have the engine write the state")(error)),
+        }
+        let mut file = memory("state")?;
+        file.write_all(state)
+            .map_err(broken("hold the state in memory"))?;
+        let path = format!("/dev/fd/{}", file.as_raw_fd());
+        let limits = self.limits(self.job.deadlines.finish, None);
+        self.document(&Command::StatePush { state: &path }, limits)?;
+        Ok(())
+    }
+
+    /// Has the engine take note of another backend.
+    fn again(&mut self) -> Result<(), Failure> {
+        self.prepared = None;
+        let limits = self.limits(self.job.deadlines.init, None);
+        let mut ear = Ear::Text;
+        let called = self.engine(&Command::Reconfigure, &mut ear, limits)?;
+        let heard = Heard::new(false);
+        self.judge(&called, &heard, FailureClass::InitFailed, "init", &[0])
+    }
+
     /// Plans with `import` blocks; then, unless only the plan is wanted, takes what was found into the state.
     pub(super) fn import(&mut self) -> Result<Outcome, Failure> {
         let job = self.job;
+        if self.guarded()?.is_found() {
+            let line = "windlass: the state holds all that was open, so there is nothing to import";
+            self.log.line(self.spool, Level::Info, line);
+            return Ok(Outcome::Unchanged);
+        }
         let import = self.guarded()?.choose(&job.addresses, &job.ids)?;
         let state = import.state().unwrap_or_default();
         let state = self
@@ -90,6 +140,9 @@ impl Run<'_> {
         )
         .map_err(broken("give the import to the engine"))?;
         self.memory.extend([state, OwnedFd::from(blocks)]);
+        if self.guarded()?.is_elsewhere() {
+            self.plan_here()?;
+        }
 
         let plan = self.plan_in_memory()?;
         let (_, heard) = self.planned(&plan)?;
@@ -101,7 +154,13 @@ impl Run<'_> {
             self.facts.counts = (counts.add, counts.change, counts.remove);
             return Ok(Outcome::Planned);
         }
-        self.guarded()?.adopt(import, &planned)?;
+        if !self.guarded()?.is_elsewhere() {
+            self.guarded()?.adopt(import, &planned)?;
+            return Ok(Outcome::Unchanged);
+        }
+        let (bytes, imported) = import.merged(&planned)?;
+        self.push(&bytes)?;
+        self.guarded()?.adopted(&imported)?;
         Ok(Outcome::Unchanged)
     }
 }

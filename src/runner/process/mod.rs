@@ -117,12 +117,6 @@ impl ProcessLauncher {
                 "this run is not for the process launcher",
             ));
         };
-        if !assignment.job.local_state {
-            return Err(error(
-                FailureClass::ConfigInvalid,
-                "the runner type `process` keeps the state on this host; this environment's state is elsewhere. Use a runner of type `docker`, or a runner whose state storage is `local`",
-            ));
-        }
         environment::resolve(&wanted.environment, &self.settings)?;
         let engine = self.engine(wanted, &assignment.job)?;
         let state = state::directory(&self.settings.data_dir, &assignment.env_uuid)
@@ -337,8 +331,8 @@ impl Launcher for ProcessLauncher {
             .map_err(|why| failed("remove the state directory", &why))
     }
 
-    async fn left_open(&self, assignment: &Assignment) -> Option<Open> {
-        state::left_open(&self.settings.data_dir, &assignment.env_uuid).await
+    async fn left_open(&self, assignment: &Assignment, state: Option<Vec<u8>>) -> Option<Open> {
+        state::left_open(&self.settings.data_dir, assignment, state).await
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

@@ -51,6 +51,8 @@ fn assignment() -> Assignment {
             labels: BTreeMap::new(),
             engine: Some("opentofu".into()),
             local_state: true,
+            state: None,
+            left_open: Default::default(),
             environment: BTreeMap::new(),
             allow_downloads: false,
             log_recipients: Vec::new(),
@@ -158,16 +160,9 @@ async fn a_supervisor_without_a_job_is_removed_and_started_again() {
 }
 
 #[tokio::test]
-async fn state_elsewhere_and_a_missing_variable_are_refused_before_anything_starts() {
+async fn a_missing_variable_is_refused_before_anything_starts() {
     let dir = tempfile::tempdir().expect("a directory");
     let launcher = launcher(dir.path(), "exit 0");
-    let mut elsewhere = assignment();
-    elsewhere.job.local_state = false;
-    let refused = launcher
-        .ensure(&elsewhere, &|_| {})
-        .await
-        .expect_err("refused");
-    assert_eq!(refused.class, FailureClass::ConfigInvalid);
     let mut lacking = assignment();
     lacking.launch = Launch::Process(ProcessConfiguration {
         engine: None,

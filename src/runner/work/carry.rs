@@ -86,12 +86,14 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     if is_emptied {
         run.forget_state().await;
     }
-    if begun
-        && matches!(end, RunEnd::Died { .. })
-        && assignment.job.local_state
-        && let Some(open) = launcher.left_open(assignment).await
-    {
-        persist(key, || desk.left_open(key, open.clone())).await;
+    if begun && matches!(end, RunEnd::Died { .. }) {
+        let state = match assignment.job.local_state {
+            true => None,
+            false => persist(key, || desk.state(key)).await,
+        };
+        if let Some(open) = launcher.left_open(assignment, state).await {
+            persist(key, || desk.left_open(key, open.clone())).await;
+        }
     }
     persist(key, || desk.complete(key, end.clone())).await;
     if begun {

@@ -34,6 +34,8 @@ fn assignment(key: &RunKey) -> Assignment {
             labels: BTreeMap::new(),
             engine: None,
             local_state: true,
+            state: None,
+            left_open: Default::default(),
             environment: BTreeMap::new(),
             allow_downloads: false,
             log_recipients: Vec::new(),

@@ -207,5 +207,10 @@ impl Store {
 }
 
 fn place(deployment: &str, kind: Kind) -> String {
-    format!("deployment/{deployment}/{}", kind.name())
+    sealed_place(deployment, kind.name())
+}
+
+/// What a document is sealed for, by the name of its kind.
+pub(in crate::store) fn sealed_place(deployment: &str, kind: &str) -> String {
+    format!("deployment/{deployment}/{kind}")
 }

@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::objects::{Provider, ProviderCreate, ProviderUpdate};
 
 /// What the sealed configuration of a provider is bound to.
-fn place(org: &str, provider_type: &str, id: &str) -> String {
+pub(in crate::store) fn place(org: &str, provider_type: &str, id: &str) -> String {
     format!("provider/{org}/{provider_type}/{id}")
 }
 

@@ -330,7 +330,7 @@ pub(crate) fn reserved_refusal(id: &str) -> ObjectError {
 }
 
 /// What the sealed configurations of a runner are bound to.
-fn place(org: &str, id: &str) -> String {
+pub(in crate::store) fn place(org: &str, id: &str) -> String {
     format!("runner/{org}/{id}")
 }
 

@@ -1,5 +1,6 @@
 //! The store's story: opened, written, killed, opened again.
 
+mod keyring;
 mod postgres;
 
 use std::time::{Duration, Instant};

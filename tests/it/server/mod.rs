@@ -6,7 +6,7 @@ mod backup;
 mod contexts;
 mod crowd;
 mod extensions;
-mod http;
+pub(crate) mod http;
 mod identity;
 mod invitations;
 mod issuer;

@@ -89,6 +89,37 @@ pub(super) fn shown(open: &[Entry]) -> Open {
     shown
 }
 
+/// What is open of `open`, with what the journal of this host knows of it. An address that the journal lacks was noted on
+/// another host, and has no id here.
+pub(super) fn of_open(open: &Open, journal: &[Entry], run: &str, attempt: u32) -> Vec<Entry> {
+    let nothing = State::default();
+    let known = still_open(journal, &nothing, &nothing);
+    let mut entries = Vec::new();
+    for (addresses, what) in [
+        (&open.unrecorded, What::Unrecorded),
+        (&open.in_flight, What::InFlight),
+    ] {
+        for address in addresses {
+            let before = entries.len();
+            entries.extend(
+                known
+                    .iter()
+                    .filter(|entry| entry.address == *address && entry.what == what)
+                    .cloned(),
+            );
+            if entries.len() == before {
+                let change = Change {
+                    address: address.clone(),
+                    action: "create".to_owned(),
+                    ..Change::default()
+                };
+                entries.extend(Entry::of(run, attempt, what, &change));
+            }
+        }
+    }
+    entries
+}
+
 /// The journal, and what killed runs left unread.
 pub(super) fn read_journal(dir: &Path) -> Result<Vec<Entry>, GuardError> {
     let bytes = read(dir, JOURNAL)?.unwrap_or_default();

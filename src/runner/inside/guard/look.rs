@@ -26,3 +26,10 @@ pub(crate) fn look(dir: &Path) -> Result<Found, GuardError> {
     let open = shown(&still_open(&read_journal(dir)?, &state, &before));
     Ok(Found { bytes, state, open })
 }
+
+/// What is open beside a state that lies elsewhere. Without it nothing of the journal is known to be recorded.
+pub(crate) fn look_elsewhere(dir: &Path, state: Option<&[u8]>) -> Result<Open, GuardError> {
+    let state = state.and_then(State::read).unwrap_or_default();
+    let open = still_open(&read_journal(dir)?, &state, &State::default());
+    Ok(shown(&open))
+}

@@ -14,6 +14,11 @@
 //! holds that very object; a resource created anew at the same address does not close it. While an entry is open nothing
 //! is applied ([`Guard::open`]), until it is imported or dismissed ([`settle`]).
 //!
+//! Where the state lies elsewhere (in a bucket, with the server) the first three are its keeper's work, and the journal is
+//! kept here all the same, on the runner's host. Then the record of the server says what is open, for another host may
+//! have settled it, and the journal only adds the ids; the state is asked of the engine where it is needed
+//! ([`Guard::pulled`]).
+//!
 //! What the engine says reaches the journal also when we are killed before we have read it ([`stream`]).
 //!
 //! [`files`] is how the directory is read and written, [`journal`] what is open, [`mod@look`] the view from outside.
@@ -34,12 +39,15 @@ use std::sync::Arc;
 
 use self::files::{COPY, JOURNAL, STATE, replace, settle_state, state_in};
 use self::journal::{Entry, What, read_journal, shown, still_open, write_journal};
-pub(crate) use self::look::{Found, look};
+pub(crate) use self::look::{Found, look, look_elsewhere};
 use self::stream::{Ends, Stream};
 use super::spool::Syncer;
 use crate::runner::engine::document::State;
 use crate::runner::engine::stream::Change;
 use crate::runner::host::advice;
+use crate::seal::age::AgeFile;
+use crate::seal::key::Recipient;
+use crate::wire::deployments::RecipientSpec;
 use crate::wire::state::Open;
 
 /// Why the state cannot be used; in clear.
@@ -72,6 +80,14 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
+fn make(dir: &Path) -> Result<(), GuardError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io_error("make a place"))
+}
+
 /// The guard of one run.
 pub(crate) struct Guard {
     dir: PathBuf,
@@ -83,6 +99,10 @@ pub(crate) struct Guard {
     earlier: Vec<Entry>,
     /// Entries of this run.
     ours: Vec<Entry>,
+    /// Whether the state lies elsewhere, and what it is, as far as it was asked for.
+    elsewhere: bool,
+    pulled: Option<Vec<u8>>,
+    found: bool,
     /// Whether a line of this run could not be written.
     broken: bool,
     /// The state as last copied, so that an unchanged one is not copied again.
@@ -96,16 +116,37 @@ pub(crate) struct Guard {
 impl Guard {
     /// Prepares the state directory: seeds or repairs the state, and works out what earlier kills left open.
     pub(crate) fn begin(dir: &Path, run: &str, attempt: u32) -> Result<Self, GuardError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(io_error("make a place"))?;
+        make(dir)?;
         let mut notes = Vec::new();
         let state = settle_state(dir, &mut notes)?;
         let old = read_journal(dir)?;
         let before = state_in(dir, COPY).unwrap_or_default();
         let earlier = still_open(&old, &state, &before);
+        Self::with(dir, (run, attempt), earlier, notes)
+    }
+
+    /// The same for a state that lies elsewhere: `open` is what the server says of earlier runs.
+    pub(crate) fn begin_elsewhere(
+        dir: &Path,
+        run: &str,
+        attempt: u32,
+        open: &Open,
+    ) -> Result<Self, GuardError> {
+        make(dir)?;
+        let mut earlier = journal::of_open(open, &read_journal(dir)?, run, attempt);
+        earlier.dedup();
+        Ok(Self {
+            elsewhere: true,
+            ..Self::with(dir, (run, attempt), earlier, Vec::new())?
+        })
+    }
+
+    fn with(
+        dir: &Path,
+        (run, attempt): (&str, u32),
+        earlier: Vec<Entry>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, GuardError> {
         if !earlier.is_empty() {
             notes.push(format!(
                 "{} resources are left open by an earlier run that was killed; `windlass state list` names them",
@@ -130,6 +171,9 @@ impl Guard {
             journal,
             earlier,
             ours: Vec::new(),
+            elsewhere: false,
+            pulled: None,
+            found: false,
             broken: false,
             copied: None,
             stream: None,
@@ -142,8 +186,40 @@ impl Guard {
         shown(&self.earlier)
     }
 
+    /// Whether the state is no file here.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// The state that lies elsewhere, as the engine says that it is: what it holds is not open any more.
+    pub(crate) fn pulled(&mut self, bytes: Vec<u8>) {
+        // Before the first version there is none.
+        let bytes = match bytes.trim_ascii().is_empty() {
+            true => files::seed(),
+            false => bytes,
+        };
+        let state = State::read(&bytes).unwrap_or_default();
+        let was_open = !self.earlier.is_empty();
+        self.earlier = still_open(&self.earlier, &state, &State::default());
+        self.found = was_open && self.earlier.is_empty();
+        self.pulled = Some(bytes);
+    }
+
+    /// Whether all that was open turned out to be in the state.
+    pub(crate) fn is_found(&self) -> bool {
+        self.found
+    }
+
+    /// Whether the end of this run cannot be told without the state: an engine was killed.
+    pub(crate) fn needs_state(&self, clean: bool) -> bool {
+        self.elsewhere && !clean && !self.ours.is_empty()
+    }
+
     /// Before each engine start: the state is valid, and a copy of it is on the disk.
     pub(crate) fn before_engine(&mut self) -> Result<(), GuardError> {
+        if self.elsewhere {
+            return Ok(());
+        }
         settle_state(&self.dir, &mut self.notes)?;
         let bytes = fs::read(self.dir.join(STATE)).map_err(io_error("read the state"))?;
         if self.copied.as_ref() == Some(&bytes) {
@@ -203,6 +279,12 @@ impl Guard {
 
     /// The engine ended by itself and wrote its state: should anything die from here on, the state is the truth.
     pub(crate) fn engine_ended(&mut self) {
+        if self.elsewhere {
+            if !self.ours.is_empty() {
+                self.note(What::Ended, &Change::default());
+            }
+            return;
+        }
         let Some(state) = self.state().filter(|_| !self.ours.is_empty()) else {
             return;
         };
@@ -232,11 +314,13 @@ impl Guard {
     /// engine ended by itself and wrote its state; then what this run noted is settled, but for what the state lacks.
     pub(crate) fn end(&mut self, clean: bool) -> (Open, Result<(), GuardError>) {
         let state = self.state();
-        let settled = clean && state.is_some();
+        let settled = clean && (self.elsewhere || state.is_some());
         // A torn file will be replaced by the copy before the next start, so the copy is what counts.
         let before = state_in(&self.dir, COPY).unwrap_or_default();
         let state = state.unwrap_or_else(|| before.clone());
-        let open = if settled {
+        let open = if settled && self.elsewhere {
+            self.earlier.clone()
+        } else if settled {
             let mut open = still_open(&self.earlier, &state, &before);
             open.extend(self.unwritten(&state));
             open
@@ -258,13 +342,27 @@ impl Guard {
 
     /// What the state holds now; `None` when it cannot be read.
     pub(crate) fn state(&self) -> Option<State> {
+        if self.elsewhere {
+            return self.pulled.as_deref().and_then(State::read);
+        }
         state_in(&self.dir, STATE)
     }
 
-    /// Keeps a state that the engine could not write to its place.
-    pub(crate) fn rescue(&self, errored: &Path) -> io::Result<String> {
-        let name = format!("errored-{}-{}.tfstate", self.run, self.attempt);
-        let bytes = fs::read(errored)?;
+    /// Keeps a state that the engine could not write to its place. Where other states do not lie here, it is encrypted for
+    /// the readers of the log.
+    pub(crate) fn rescue(&self, errored: &Path, readers: &[RecipientSpec]) -> io::Result<String> {
+        let mut name = format!("errored-{}-{}.tfstate", self.run, self.attempt);
+        let mut bytes = fs::read(errored)?;
+        let readers: Vec<Recipient> = readers
+            .iter()
+            .filter_map(|reader| reader.recipient.parse().ok())
+            .collect();
+        if self.elsewhere && !readers.is_empty() {
+            let mut file = AgeFile::new(&readers, Vec::new())?;
+            file.write_all(&bytes)?;
+            bytes = file.finish()?;
+            name.push_str(".age");
+        }
         replace(&self.dir, &name, &bytes)?;
         Ok(name)
     }

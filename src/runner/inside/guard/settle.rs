@@ -24,6 +24,9 @@ pub(crate) enum SettleError {
     Refused(String),
 }
 
+/// What was imported.
+pub(crate) struct Imported(Vec<Entry>);
+
 /// What is to be imported.
 #[derive(Debug)]
 pub(crate) struct Import {
@@ -53,6 +56,14 @@ impl Import {
     pub(crate) fn check(&self, planned: &[u8]) -> Result<(), SettleError> {
         self.found(&StateFile::read(planned).ok_or_else(foreign)?)
             .map(drop)
+    }
+
+    /// The state with what the plan found in it.
+    pub(crate) fn merged(mut self, planned: &[u8]) -> Result<(Vec<u8>, Imported), SettleError> {
+        let found = self.found(&StateFile::read(planned).ok_or_else(foreign)?)?;
+        found.into_iter().for_each(|object| self.file.put(object));
+        let bytes = self.file.successor().ok_or_else(foreign)?;
+        Ok((bytes, Imported(self.entries)))
     }
 
     /// What the plan found, in the order of the entries.
@@ -119,7 +130,10 @@ impl Guard {
                 .to_owned(),
             ));
         }
-        let (bytes, _) = valid_state(&self.dir)?;
+        let bytes = match self.elsewhere {
+            true => self.pulled.clone().unwrap_or_default(),
+            false => valid_state(&self.dir)?.0,
+        };
         let mut file = StateFile::read(&bytes).ok_or_else(foreign)?;
         let mut aside = Vec::new();
         for entry in &entries {
@@ -144,12 +158,7 @@ impl Guard {
 
     /// Puts what the plan found into the state: whole or not at all.
     pub(crate) fn adopt(&mut self, import: Import, planned: &[u8]) -> Result<(), SettleError> {
-        let found = import.found(&StateFile::read(planned).ok_or_else(foreign)?)?;
-        let Import {
-            entries, mut file, ..
-        } = import;
-        found.into_iter().for_each(|object| file.put(object));
-        let bytes = file.successor().ok_or_else(foreign)?;
+        let (bytes, entries) = import.merged(planned)?;
         let keep = |dir: &Path| {
             let (before, _) = valid_state(dir)?;
             replace(dir, COPY, &before).map_err(io_error("keep a copy of the state"))?;
@@ -157,8 +166,13 @@ impl Guard {
         };
         keep(&self.dir)?;
         self.copied = None;
+        self.adopted(&entries)
+    }
+
+    /// The state holds these now, so they are open no more.
+    pub(crate) fn adopted(&mut self, entries: &Imported) -> Result<(), SettleError> {
         self.earlier.retain(|entry| {
-            !entries.iter().any(|done| {
+            !entries.0.iter().any(|done| {
                 done.address == entry.address
                     && (entry.what == What::Unrecorded || done.what != What::Unrecorded)
             })

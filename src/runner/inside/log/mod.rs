@@ -17,7 +17,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use super::spool::Spool;
 use crate::runner::engine::stream::Level;
 use crate::runner::event::{Event, Kind};
-use crate::runner::job::Job;
+use crate::runner::job::{HostedState, Job};
 use crate::seal::{OpenError, Recipient, Sealer, age::AgeFile};
 use crate::wire::deployments::{RecipientSpec, StreamName};
 
@@ -246,6 +246,8 @@ pub(crate) fn seal_whole(
 pub(crate) struct Log {
     stream: Option<Stream>,
     level: Level,
+    /// What a module may print and no reader of the log needs.
+    hidden: Vec<String>,
     kept: (u64, usize),
     buffer: Vec<u8>,
     since: Option<Instant>,
@@ -265,6 +267,7 @@ impl Log {
         Ok(Self {
             stream: Stream::begin(spool, job, StreamName::Logs, &job.log_recipients)?,
             level: Level::parse(&job.log_level),
+            hidden: job.state.iter().flat_map(HostedState::secrets).collect(),
             kept: KEPT,
             buffer: Vec::new(),
             since: None,
@@ -287,7 +290,12 @@ impl Log {
         if level < self.level || self.stream.is_none() || bytes.is_empty() {
             return;
         }
-        let text = String::from_utf8_lossy(bytes);
+        let mut text = String::from_utf8_lossy(bytes);
+        for secret in &self.hidden {
+            if text.contains(secret) {
+                text = text.replace(secret, "***").into();
+            }
+        }
         let bytes = text.as_bytes();
         let room = if spool.takes_more() {
             usize::try_from(self.kept.0 - self.head).unwrap_or(usize::MAX)
