@@ -10,7 +10,8 @@ const PLANTED: &str = "planted-in-a-runner";
 
 /// Each type with a configuration that is whole, and the state storages that fit it.
 fn types() -> Vec<(Value, &'static [&'static str])> {
-    const CLOUD: &[&str] = &["kubernetes", "s3", "gcs", "azurerm"];
+    const CLOUD: &[&str] = &["kubernetes", "s3", "gcs", "azurerm", "windlass"];
+    const HERE: &[&str] = &["local", "s3", "gcs", "azurerm", "windlass", "http", "pg"];
     let job = json!({"namespace": "ns", "service_account": "sa"});
     let data = json!({"certificate_authority_data": "ca", "server": "https://k"});
     let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEABwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n-----END PUBLIC KEY-----\n";
@@ -42,16 +43,16 @@ fn types() -> Vec<(Value, &'static [&'static str])> {
             json!({"type": "docker", "image": "example/image:1", "engine": "opentofu", "network": "none", "memory_bytes": 536_870_912,
                 "cpus": 1.5, "pids": 512, "mounts": {"/srv/certificates": "/certificates"},
                 "environment": {"A": "a", "B": {"from_env": "B"}, "C": {"from_file": "/c"}}, "standby_secs": 30}),
-            &["local", "s3", "gcs", "azurerm", "http", "pg"],
+            HERE,
         ),
         (
             json!({"type": "process", "engine": "terraform", "environment": {"A": "a"}}),
-            &["local"],
+            HERE,
         ),
     ]
 }
 
-fn states() -> [(&'static str, Value); 7] {
+fn states() -> [(&'static str, Value); 8] {
     [
         (
             "kubernetes",
@@ -72,6 +73,7 @@ fn states() -> [(&'static str, Value); 7] {
             json!({"type": "http", "address": "https://state.example.com"}),
         ),
         ("pg", json!({"type": "pg", "schema_name": "state"})),
+        ("windlass", json!({"type": "windlass"})),
     ]
 }
 
@@ -120,16 +122,16 @@ async fn every_type_with_every_state_is_kept_and_refused_only_where_it_is_needed
             let body = json!({"project_id": "shop", "env_id": "test", "mode": "deploy", "manifest": {"workloads": {}},
                 "is_dry_run": true, "windlass": {"runner": id}});
             let (status, answer) = api.post("/deployments", body).await;
-            let runs_here =
-                ["docker", "process"].contains(&kind) && !["http", "pg"].contains(&state);
             // An agent comes and goes: that nobody is there is found out when it is the turn of the deployment.
-            if runs_here || kind == "kubernetes-agent" {
+            let runs = ["docker", "process", "kubernetes-agent"].contains(&kind);
+            // No server is there that could keep the state.
+            if runs && state != "windlass" {
                 assert_eq!(status, 200, "{id}: {answer}");
                 continue;
             }
             assert_eq!(status, 409, "{id}: {answer}");
             let said = answer["message"].as_str().expect("a message");
-            let named = if kind == "docker" { state } else { kind };
+            let named = if runs { state } else { kind };
             assert!(
                 said.contains(&format!("`{id}`")) && said.contains(&format!("`{named}`")),
                 "{id}: {said}"
@@ -137,7 +139,7 @@ async fn every_type_with_every_state_is_kept_and_refused_only_where_it_is_needed
             assert!(said.contains("cannot"), "{id}: {said}");
         }
     }
-    assert_eq!(taken, 4 * 4 + 1 + 6 + 1);
+    assert_eq!(taken, 4 * 5 + 1 + 7 + 7);
 }
 
 /// v1's runners report over routes that no client may use; runs of this server speak to nothing but their launcher.

@@ -1,6 +1,7 @@
 //! States that a server keeps, with real engines: what they write, what a killed one leaves, and the protocol itself.
 
 mod faults;
+mod foreign;
 
 use std::fs;
 use std::path::PathBuf;

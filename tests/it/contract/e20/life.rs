@@ -171,7 +171,7 @@ async fn e20_i16_active_resources() {
 #[tokio::test]
 async fn e20_k01_a_type_of_runner_that_cannot_run_yet_says_so() {
     let offer = Offer::new(db()).await;
-    offer.api.make("/runners", json!({"id": "later", "state_storage_configuration": {"type": "pg"}, "runner_configuration": {"type": "docker"}})).await;
+    offer.api.make("/runners", json!({"id": "later", "state_storage_configuration": {"type": "windlass"}, "runner_configuration": {"type": "docker"}})).await;
     offer
         .api
         .make("/runner-rules", json!({"runner_id": "later"}))
@@ -180,7 +180,7 @@ async fn e20_k01_a_type_of_runner_that_cannot_run_yet_says_so() {
     let said = answer["message"].as_str().expect("a message");
     assert_eq!(status, 409, "{answer}");
     assert!(
-        said.contains("`pg`") && said.contains("cannot use"),
+        said.contains("`windlass`") && said.contains("cannot be used from here"),
         "{said}"
     );
 }
