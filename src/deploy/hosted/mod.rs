@@ -98,12 +98,15 @@ impl Proof {
     }
 }
 
-/// What is read of a state.
+/// What is read of a state. One that its engine encrypts has no version, and says its own numbers in clear.
 #[derive(Deserialize)]
 struct Numbers {
+    #[serde(default)]
     version: u64,
     serial: u64,
     lineage: String,
+    #[serde(default)]
+    encryption_version: String,
 }
 
 fn numbers(bytes: &[u8]) -> Result<(i64, String), HostedError> {
@@ -114,7 +117,8 @@ fn numbers(bytes: &[u8]) -> Result<(i64, String), HostedError> {
     };
     let read: Numbers = serde_json::from_slice(bytes).map_err(|_| bad())?;
     let serial = i64::try_from(read.serial).map_err(|_| bad())?;
-    if read.version == 0 || read.lineage.is_empty() || read.lineage.len() > MOST_NAME {
+    let is_state = read.version > 0 || !read.encryption_version.is_empty();
+    if !is_state || read.lineage.is_empty() || read.lineage.len() > MOST_NAME {
         return Err(bad());
     }
     Ok((serial, read.lineage))

@@ -141,6 +141,11 @@ async fn a_hosted_state_is_written_by_the_holder_of_its_lock_and_forward_only(on
     let torn = world.written(&proof, "a", b"{\"version\": 4").await;
     refused(torn, "this is no state");
     assert_eq!(read().await, Some(state(5, "l", "one")));
+    let encrypted = json!({"serial": 6, "lineage": "l", "meta": {}, "encrypted_data": "AA==", "encryption_version": "v0"});
+    let encrypted = encrypted.to_string().into_bytes();
+    let written = world.written(&proof, "a", &encrypted).await;
+    written.expect("what its engine encrypts has its numbers in clear");
+    assert_eq!(read().await, Some(encrypted));
 
     refused(service.hosted_unlock(&proof, &lock("b")).await, "not held");
     let later = Proof {
@@ -173,12 +178,12 @@ async fn a_hosted_state_is_written_by_the_holder_of_its_lock_and_forward_only(on
         done.expect("lets go, and once more");
     }
     refused(
-        world.written(&proof, "a", &state(6, "l", "")).await,
+        world.written(&proof, "a", &state(7, "l", "")).await,
         "take it first",
     );
     service.hosted_delete(&proof).await.expect("deletes");
     assert_eq!(read().await, None);
-    assert_eq!(world.serials(&run.env_uuid).await, [5, 4, 3]);
+    assert_eq!(world.serials(&run.env_uuid).await, [6, 5, 4]);
 }
 
 on_both!(what_an_attempt_was_given_ends_with_it_and_so_does_its_lock);
