@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -227,12 +227,11 @@ impl<'a> Run<'a> {
         } else if job.action == Action::Plan {
             open = job.left_open.clone();
         } else {
-            guard = Some(Guard::begin_elsewhere(
-                &options.state,
-                &job.run,
-                job.attempt,
-                &job.left_open,
-            )?);
+            let begin =
+                |dir: &Path| Guard::begin_elsewhere(dir, &job.run, job.attempt, &job.left_open);
+            // In a pod there is no directory that outlives it.
+            let made = begin(&options.state).or_else(|_| begin(&options.spool.join("journal")));
+            guard = Some(made?);
         }
         let usable = place::Memory::found(job.shortcuts.use_memory);
         let inherited = match options.inherit {

@@ -46,28 +46,26 @@ impl Faults {
         it
     }
 
-    /// One connection: whole requests, so that a fault in their middle is possible.
+    /// One connection, and one whole request.
     fn serve(&self, mut near: TcpStream) {
-        while let Some(request) = request(&mut near) {
-            let is_spared =
-                self.only_writes.load(Ordering::SeqCst) && !request.starts_with(b"POST ");
-            if self.broken.load(Ordering::SeqCst) && !is_spared {
-                self.refused.fetch_add(1, Ordering::SeqCst);
-                let _ = near.write_all(
-                    b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                );
-                return;
-            }
-            let behind = self.behind.lock().expect("whole").expect("a server");
-            let mut far = TcpStream::connect(behind).expect("the server is there");
-            far.write_all(&request).expect("passes it on");
-            let mut answer = Vec::new();
-            far.read_to_end(&mut answer).expect("is answered");
-            if near.write_all(&answer).is_err() {
-                return;
-            }
+        let Some(request) = request(&mut near) else {
+            return;
+        };
+        let is_spared = self.only_writes.load(Ordering::SeqCst) && !request.starts_with(b"POST ");
+        if self.broken.load(Ordering::SeqCst) && !is_spared {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            let _ = near.write_all(
+                b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            );
             return;
         }
+        let behind = self.behind.lock().expect("whole").expect("a server");
+        let mut far = TcpStream::connect(behind).expect("the server is there");
+        far.write_all(&request).expect("passes it on");
+        let mut answer = Vec::new();
+        far.read_to_end(&mut answer).expect("is answered");
+        // The engine may be gone.
+        let _ = near.write_all(&answer);
     }
 
     fn breaks(&self) {
