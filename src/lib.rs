@@ -18,7 +18,7 @@
 //! | 3 | `score`, `wire` | Score to manifest; the JSON of the API |
 //! | 4 | `graph` | manifest and catalogue to resource graph; the difference of two graphs |
 //! | 5 | `hcl` | graph to bundle: path to bytes, sorted, with a digest |
-//! | 6 | `runner`, `store`, `sources` | one run in one container; what outlives the process; module code and the provider mirror |
+//! | 6 | `runner`, `store`, `sources` | one run in one container; what outlives the process; module code, the provider mirror, kits |
 //! | 7 | `deploy` | the use cases: submit, queue, follow, cancel, roll back, destroy |
 //! | 8 | `api`, `ui` | the HTTP door; the pages |
 //! | 9 | `cli` | the terminal door, and the wiring |

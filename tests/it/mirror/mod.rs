@@ -192,6 +192,17 @@ fn a_mirror_that_was_filled_is_all_that_runs_need(launcher: Launcher, engine: En
         "and an older one"
     );
 
+    // A package that a destroy needs is gone: it is named, and the lock file says what to fetch again.
+    place.ok(["mirror", "remove", "hashicorp/time", "0.15.0"]);
+    let destroy = ["delete", "environment", "shop", "dev", "--no-prompt"];
+    place.refused(destroy).says(&[
+        "the mirror has no",
+        "hashicorp/time",
+        "windlass mirror fill",
+    ]);
+    place.ok(fill).says(&["hashicorp/time 0.15.0"]);
+    place.ok(destroy);
+
     // A byte that was changed is named, and the run that would use it is refused.
     let program = crate::support::walk(&place.data().join("mirror/.packages"))
         .into_iter()

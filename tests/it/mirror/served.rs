@@ -3,25 +3,61 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::json;
+
 use super::registry::platform;
+use crate::inside::{Bench, job};
 use crate::server::{Server, TOKEN};
 use crate::story::Certified;
 use crate::support::{Engine, Place, by_both_engines, mirror};
 
 by_both_engines! {
     an_engine_elsewhere_has_its_providers_from_the_server
+    a_run_whose_host_has_no_mirror_has_its_providers_from_the_server
+}
+
+/// A server over TLS with the mirror of the tests, and an address of it with a ticket.
+fn served(place: &Place) -> (Certified, Server, String) {
+    place.settings(&format!("mirror: {}\n", mirror().display()));
+    let certified = Certified::new(place, "localhost");
+    let server = Server::start(place, &certified.flags());
+    let url = place.ok(["mirror", "url", "--server", server.url()]).stdout;
+    (certified, server, url.trim().to_owned())
+}
+
+fn a_run_whose_host_has_no_mirror_has_its_providers_from_the_server(engine: Engine) {
+    let place = Place::without_engine();
+    let (certified, server, url) = served(&place);
+    let host = match engine {
+        Engine::OpenTofu => "registry.opentofu.org",
+        Engine::Terraform => "registry.terraform.io",
+    };
+    let main = "terraform {\n  backend \"local\" {\n    path = \"state/terraform.tfstate\"\n  }\n  required_providers {\n    time = {\n      source = \"hashicorp/time\"\n    }\n  }\n}\nresource \"time_static\" \"a\" {}\n";
+    let mut job = job("deploy", &[("main.tf", main)]);
+    job["engine"] = engine.name().into();
+    job["environment"] = json!({"SSL_CERT_FILE": certified.certificate()});
+    let bench = Bench::new(engine.name(), &engine.binary());
+    let ended = bench.run("without", &job);
+    let finished = ended.finished();
+    assert_eq!(finished["failure_class"], "init_failed", "{finished:#}");
+    let provider = format!("{host}/hashicorp/time");
+    job["network_mirror"] = json!({"url": url, "providers": [provider]});
+    let ended = bench.run("with", &job);
+    let finished = ended.finished();
+    assert_eq!(finished["outcome"], "applied", "{finished:#}");
+    let lock = finished["lock_file"].as_str().expect("a lock file");
+    assert!(lock.contains("0.14.2") && lock.contains("h1:"), "{lock}");
+    let said = finished.to_string();
+    assert!(
+        !said.contains("provider-mirror/"),
+        "no ticket is told: {said}"
+    );
+    server.stop();
 }
 
 fn an_engine_elsewhere_has_its_providers_from_the_server(engine: Engine) {
     let place = Place::without_engine();
-    place.settings(&format!("mirror: {}\n", mirror().display()));
-    let certified = Certified::new(&place, "localhost");
-    let server = Server::start(&place, &certified.flags());
-    let url = place
-        .ok(["mirror", "url", "--server", server.url()])
-        .stdout
-        .trim()
-        .to_owned();
+    let (certified, server, url) = served(&place);
     let other = Place::without_engine();
     let configuration = other.write(
         "engine.rc",
