@@ -209,9 +209,13 @@ impl Heard {
                 if diagnostic.error {
                     self.errors += 1;
                     self.refused |= prepare::is_refusal(diagnostic);
-                    self.provider_missing |= diagnostic.summary
-                        == "Failed to query available provider packages"
-                        || diagnostic.summary == "Failed to install provider";
+                    self.provider_missing |= [
+                        "Failed to query available provider packages",
+                        // OpenTofu's words where the lock file names the version.
+                        "Failed to resolve provider packages",
+                        "Failed to install provider",
+                    ]
+                    .contains(&diagnostic.summary.as_str());
                     self.local_exec |= diagnostic.summary == "local-exec provisioner error";
                     if let Some(holder) = words::lock_holder(diagnostic) {
                         self.lock = Some(holder);
