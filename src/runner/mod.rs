@@ -138,6 +138,9 @@ pub(crate) struct Adoptable {
     pub(crate) cancel: bool,
 }
 
+/// Begins what a launcher says of something that holds a run up and that people may have to see to.
+pub(crate) const WAITING: &str = "waiting: ";
+
 /// Why the desk could not be asked; the caller retries.
 #[derive(Debug, thiserror::Error)]
 #[error("the record of runs could not be read or written")]
@@ -156,7 +159,8 @@ pub(crate) trait Desk: Send + Sync {
         key: &RunKey,
         handle: &Handle,
     ) -> impl Future<Output = Result<bool, DeskError>> + Send;
-    /// Tells what is being done before the runner can speak (`image`, `starting`), for people who wait.
+    /// Tells what is being done before the runner can speak (`image`, `starting`), for people who wait; after [`WAITING`],
+    /// what holds it up.
     fn preparing(
         &self,
         key: &RunKey,

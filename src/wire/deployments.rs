@@ -507,6 +507,8 @@ pub(crate) enum What {
     },
     /// An attempt ended before it accepted its job; in clear, in words.
     Retry(String),
+    /// What holds it up before it runs, and what to do about it; in clear, in words.
+    Waiting(String),
     /// Somebody asked for it to stop: the user's UUID.
     Stopping(String),
     /// The end.

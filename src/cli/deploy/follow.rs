@@ -289,6 +289,10 @@ impl Tracker<'_> {
                     format!("Trying again: {}", print::harmless(&why)),
                 ));
             }
+            What::Waiting(why) => self.progress.line(&print::paint(
+                print::CHANGED,
+                format!("Waiting: {}", print::harmless(&why)),
+            )),
             What::Stopping(_) => self
                 .progress
                 .line("Asked to stop: the engine finishes what it is at and saves the state."),

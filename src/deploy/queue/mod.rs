@@ -22,7 +22,7 @@ use self::lease::Lease;
 use super::{Error, Service};
 use crate::model::phase::{Phase, Step};
 use crate::runner::event::Event;
-use crate::runner::{Adoptable, Assignment, Desk, DeskError, Handle, RunEnd, RunKey};
+use crate::runner::{Adoptable, Assignment, Desk, DeskError, Handle, RunEnd, RunKey, WAITING};
 use crate::store::deployments::{feed, rows, runs};
 use crate::store::{StoreError, Watch};
 use crate::wire::deployments::What;
@@ -127,13 +127,21 @@ impl Desk for LocalDesk {
         work.await.map_err(desk)
     }
 
-    async fn preparing(&self, key: &RunKey, _what: &str) -> Result<(), DeskError> {
+    async fn preparing(&self, key: &RunKey, what: &str) -> Result<(), DeskError> {
         let work = async {
             let mut writing = self.service.store.writing().await?;
             let Some((mut row, _)) = current(&mut writing, &self.lease, key).await? else {
                 return Ok(());
             };
-            if row.step == Step::Starting || !matches!(row.phase, Phase::Running { .. }) {
+            if !matches!(row.phase, Phase::Running { .. }) {
+                return Ok(());
+            }
+            if let Some(why) = what.strip_prefix(WAITING) {
+                feed::append(&mut writing, &row.id, &What::Waiting(why.to_owned())).await?;
+                writing.commit().await?;
+                return Ok(());
+            }
+            if row.step == Step::Starting {
                 return Ok(());
             }
             row.step = Step::Starting;

@@ -282,10 +282,30 @@ fn supervise(
         complain(&format!("cannot write the spool: {}", error.kind()));
         return unusable(&error);
     }
+    if options.lines {
+        linger(&options.spool.join(spool::EVENTS), words);
+    }
     if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What a reader that comes late finds in the log of a container for certain; beyond it, a node may have rotated it.
+const LOG_KEPT: u64 = 4 * 1024 * 1024;
+/// How long a supervisor that has ended can be asked to print its spool again.
+const LINGER: Duration = Duration::from_secs(900);
+
+/// Stays after a run with a long log until its carrier is removed, because nobody else can read the spool.
+fn linger(events: &std::path::Path, words: &Receiver<Word>) {
+    if std::fs::metadata(events).is_ok_and(|events| events.len() > LOG_KEPT) {
+        let until = Instant::now() + LINGER;
+        while let Ok(word) = words.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if matches!(word, Word::Stop) {
+                return;
+            }
+        }
     }
 }
 

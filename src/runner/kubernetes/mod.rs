@@ -15,6 +15,8 @@ mod fate;
 mod follow;
 mod input;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -31,8 +33,8 @@ use self::fate::Start;
 pub(crate) use self::template::check;
 use super::event::Event;
 use super::{
-    Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
-    spec,
+    Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, WAITING,
+    environment, spec,
 };
 use crate::model::phase::FailureClass;
 use crate::wire::kubernetes::KubernetesConfiguration;
@@ -161,7 +163,10 @@ impl KubernetesLauncher {
             }
             let now = held_up.map(|reason| reason.message);
             if now != said {
-                say(now.as_deref().unwrap_or("starting"));
+                match &now {
+                    Some(why) => say(&format!("{WAITING}{why}")),
+                    None => say("starting"),
+                }
                 said = now;
             }
             let most = if seen.pod.is_none() {
@@ -186,10 +191,14 @@ where
 {
     let until = Instant::now() + AWAY;
     let mut pause = Duration::from_millis(100);
+    let mut said = false;
     loop {
         match ask().await {
             Err(error) if error.transient && Instant::now() < until => {
-                say(&error.message);
+                if !said {
+                    said = true;
+                    say(&format!("{WAITING}{}", error.message));
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

@@ -123,7 +123,7 @@ async fn every_type_with_every_state_is_kept_and_refused_only_where_it_is_needed
                 "is_dry_run": true, "windlass": {"runner": id}});
             let (status, answer) = api.post("/deployments", body).await;
             // An agent comes and goes: that nobody is there is found out when it is the turn of the deployment.
-            let runs = ["docker", "process", "kubernetes-agent"].contains(&kind);
+            let runs = ["docker", "process", "kubernetes", "kubernetes-agent"].contains(&kind);
             // No server is there that could keep the state.
             if runs && state != "windlass" {
                 assert_eq!(status, 200, "{id}: {answer}");

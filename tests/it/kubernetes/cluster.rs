@@ -5,9 +5,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -23,12 +23,14 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     /// The runner image, as the node has it.
     pub(crate) image: String,
+    /// The node lives as long as this is open.
+    _input: Option<ChildStdin>,
 }
 
 /// The node, started once.
-pub(crate) fn cluster() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start)
+pub(crate) fn cluster() -> &'static Arc<Cluster> {
+    static CLUSTER: OnceLock<Arc<Cluster>> = OnceLock::new();
+    CLUSTER.get_or_init(|| Arc::new(Cluster::start()))
 }
 
 impl Cluster {
@@ -47,8 +49,7 @@ impl Cluster {
             .stdout(Stdio::piped())
             .spawn()
             .expect("bash starts");
-        // Open until this process ends: that is what ends the node.
-        std::mem::forget(script.stdin.take());
+        let input = script.stdin.take();
         let mut line = String::new();
         BufReader::new(script.stdout.take().expect("a pipe"))
             .read_line(&mut line)
@@ -60,6 +61,34 @@ impl Cluster {
             dir,
             programs,
             image,
+            _input: input,
+        }
+    }
+
+    /// Another node, which ends with its last user.
+    pub(crate) fn of_its_own() -> Arc<Self> {
+        Arc::new(Self::start())
+    }
+
+    /// Ends the node as a power cut does: its kubelet and every container, at once.
+    pub(crate) fn stop_node(&self) {
+        for name in ["kubelet", "containerd"] {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster");
+            let words = ["stop".as_ref(), self.dir.as_os_str(), name.as_ref()];
+            let status = Command::new("bash").arg(script).args(words).status();
+            assert!(status.expect("bash starts").success());
+        }
+        let shims = format!(
+            "containerd-shim.* -address {}",
+            self.dir.join("c.sock").display()
+        );
+        let found = Command::new("pgrep")
+            .args(["-f", &shims])
+            .output()
+            .expect("pgrep");
+        for shim in String::from_utf8_lossy(&found.stdout).split_whitespace() {
+            let _ = Command::new("pkill").args(["-KILL", "-P", shim]).status();
+            let _ = Command::new("kill").args(["-KILL", shim]).status();
         }
     }
 
@@ -151,6 +180,7 @@ fn build(dir: &std::path::Path) -> String {
 pub(crate) struct Ground {
     pub(crate) place: Place,
     pub(crate) namespace: String,
+    node: Arc<Cluster>,
 }
 
 impl Ground {
@@ -161,8 +191,12 @@ impl Ground {
 
     /// With these rights, and more keys of the runner.
     pub(crate) fn with(shipped: &str, more: Value) -> Self {
+        Self::on(cluster(), shipped, more)
+    }
+
+    /// The same on this node.
+    pub(crate) fn on(cluster: &Arc<Cluster>, shipped: &str, more: Value) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let cluster = cluster();
         let namespace = format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         cluster.apply(
             &shipped
@@ -176,6 +210,7 @@ impl Ground {
         let ground = Self {
             place: Place::without_engine(),
             namespace,
+            node: Arc::clone(cluster),
         };
         ground
             .place
@@ -195,7 +230,7 @@ impl Ground {
 
     /// A runner, as it is sent.
     pub(crate) fn body(&self, more: Value) -> Value {
-        let cluster = cluster();
+        let cluster = &self.node;
         let account = [
             "create",
             "token",
@@ -237,7 +272,9 @@ impl Ground {
 
     /// Objects of the namespace.
     pub(crate) fn get(&self, kind: &str) -> Vec<Value> {
-        let text = cluster().ask(&["get", kind, "-n", &self.namespace, "-o", "json"]);
+        let text = self
+            .node
+            .ask(&["get", kind, "-n", &self.namespace, "-o", "json"]);
         let mut list: Value = serde_json::from_str(&text).expect("JSON");
         match list["items"].take() {
             Value::Array(items) => items,
