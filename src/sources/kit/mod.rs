@@ -12,7 +12,7 @@
 //! same content makes the same bytes. Whoever reads believes nothing before the signature holds and the key is known, and keeps
 //! nothing before the last byte has been compared.
 //!
-//! It is called a kit, and not a bundle, because a bundle is what a deployment is compiled to. Start at [`write`] and
+//! It is called a kit, and not a bundle, because a bundle is what a deployment is compiled to. Start at [`write()`] and
 //! [`Reader`].
 
 mod key;
