@@ -1,7 +1,7 @@
 //! A way to a server that can be cut, and that leads to another address afterwards.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -19,12 +19,7 @@ struct State {
 impl Relay {
     /// One that leads to a server.
     pub(super) fn to(to: SocketAddr) -> Arc<Self> {
-        Self::at(Ipv4Addr::LOCALHOST.into(), to)
-    }
-
-    /// One that begins at this address.
-    pub(super) fn at(address: IpAddr, to: SocketAddr) -> Arc<Self> {
-        let listener = TcpListener::bind((address, 0)).expect("a port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let relay = Arc::new(Self {
             address: listener.local_addr().expect("an address"),
             state: Mutex::new(State {
