@@ -1,6 +1,6 @@
 //! `cargo bench`: what Windlass costs, as one table.
 //!
-//! Five groups of rows, each in a file of its own:
+//! Six groups of rows, each in a file of its own:
 //!
 //! | file | measures |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `sealing` | sealed and opened bytes per second on one core |
 //! | `deploys` | whole deploys beside the same three commands typed by hand, round by round |
 //! | `latency` | the steps between: request to engine start, a log line, acceptance, what standing by costs |
+//! | `throughput` | many deployments at once, beside the same commands run by as many hands |
 //! | `server` | a server under load on either database, beside a bare handler: acceptance, reads, followers, memory |
 //!
 //! `hand` and `ours` are the two sides of a comparison, `case` is what both deploy, `parts` finds engine, daemon and
@@ -22,7 +23,7 @@
 //!
 //! `--quick` is for CI: fewer rounds, sizes and shapes, about a minute. `--raw` prints one JSON object per measurement on
 //! standard output, so that every figure can be computed again; the table goes to standard error then. Names of groups
-//! (`compile`, `sealing`, `deploys`, `latency`, `server`) restrict it to them.
+//! (`compile`, `sealing`, `deploys`, `latency`, `throughput`, `server`) restrict it to them.
 
 #![expect(
     clippy::disallowed_methods,
@@ -42,6 +43,7 @@ mod report;
 mod sealing;
 mod server;
 mod stats;
+mod throughput;
 
 use std::process::ExitCode;
 
@@ -49,7 +51,14 @@ use self::parts::Parts;
 use self::report::Report;
 
 /// The groups, in the order of the table.
-const GROUPS: [&str; 5] = ["compile", "sealing", "deploys", "latency", "server"];
+const GROUPS: [&str; 6] = [
+    "compile",
+    "sealing",
+    "deploys",
+    "latency",
+    "throughput",
+    "server",
+];
 
 /// What the command line asks for.
 pub(crate) struct Options {
@@ -118,7 +127,10 @@ fn main() -> ExitCode {
         sealing::measure(&options, &mut report);
     }
     let mut engine = None;
-    if options.wants("deploys") || options.wants("latency") {
+    if ["deploys", "latency", "throughput"]
+        .iter()
+        .any(|group| options.wants(group))
+    {
         match Parts::find() {
             Ok(parts) => {
                 if options.wants("deploys") {
@@ -126,6 +138,9 @@ fn main() -> ExitCode {
                 }
                 if options.wants("latency") {
                     latency::measure(&parts, &options, &mut report);
+                }
+                if options.wants("throughput") {
+                    throughput::measure(&parts, &options, &mut report);
                 }
                 engine = Some(parts.describe());
             }

@@ -174,6 +174,33 @@ impl<'a> Ours<'a> {
         Ok("manifest.yaml")
     }
 
+    /// Writes a file beside the manifest.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        fs::write(self.root.path().join(name), text).map_err(|error| error.to_string())
+    }
+
+    /// Adds settings.
+    pub(crate) fn settings(&self, more: &str) -> Result<(), String> {
+        let path = self.root.path().join("config.yaml");
+        let before = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        fs::write(path, before + more).map_err(|error| error.to_string())
+    }
+
+    /// The arguments of a deploy that is not waited for.
+    pub(crate) fn queued<'b>(&self, environment: &'b str, file: &'b str) -> [&'b str; 9] {
+        [
+            "deploy",
+            "shop",
+            environment,
+            file,
+            "--no-prompt",
+            "--no-wait",
+            "--skip-outputs",
+            "--runner",
+            self.launch.runner(),
+        ]
+    }
+
     /// The arguments of a deploy.
     pub(crate) fn arguments(&self, file: &'static str, outputs: Outputs) -> Vec<&'static str> {
         let mut arguments = vec!["deploy", "shop", "dev", file, "--no-prompt", "--runner"];
