@@ -237,17 +237,14 @@ impl Tail<'_> {
             if event::seq_of(&line).is_some_and(|seq| seq <= self.last) {
                 continue;
             }
-            let Ok(event) = serde_json::from_slice::<Event>(&line) else {
+            let Ok(mut event) = serde_json::from_slice::<Event>(&line) else {
                 continue;
             };
-            if event.seq <= self.last {
-                continue;
-            }
             if event.seq > self.last + 1 && !self.torn {
                 self.ask_again(pod).await?;
-                if !self.torn {
-                    continue;
-                }
+            }
+            if !follows(&mut event, self.last, self.torn) {
+                continue;
             }
             self.last = event.seq;
             self.since = Some(event.at_us);
@@ -282,4 +279,66 @@ impl Tail<'_> {
 
 async fn changed_owned(cluster: &Cluster, uid: &str, seen: Seen) {
     changed(cluster, uid, &seen, LOOK).await;
+}
+
+/// Whether an event is the one after `last`. Behind a gap that nothing fills any more only the last word counts, and it
+/// takes the number that is expected: that a run ended, and how, is not lost with a part of what it said.
+fn follows(event: &mut Event, last: u64, is_torn: bool) -> bool {
+    if is_torn && event.seq > last && matches!(event.kind, Kind::Finished(_)) {
+        event.seq = last + 1;
+    }
+    event.seq == last + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::phase::Outcome;
+    use crate::runner::event::Finished;
+    use crate::runner::job::PROTOCOL;
+    use crate::wire::deployments::RunRecord;
+
+    fn event(seq: u64, kind: Kind) -> Event {
+        Event {
+            v: PROTOCOL,
+            run: "r".into(),
+            attempt: 1,
+            seq,
+            at_us: 0,
+            kind,
+        }
+    }
+
+    fn finished() -> Kind {
+        Kind::Finished(Box::new(Finished {
+            outcome: Outcome::Applied,
+            failure_class: None,
+            message: String::new(),
+            total: None,
+            added: 0,
+            changed: 0,
+            removed: 0,
+            metadata: std::collections::BTreeMap::new(),
+            lock_file: None,
+            state_empty: false,
+            unrecorded: Vec::new(),
+            in_flight: Vec::new(),
+            record: RunRecord::default(),
+        }))
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_taken_even_behind_a_gap() {
+        assert!(follows(&mut event(5, Kind::Alive), 4, false));
+        for (seq, is_torn) in [(4, false), (6, false), (4, true), (6, true)] {
+            assert!(!follows(&mut event(seq, Kind::Alive), 4, is_torn), "{seq}");
+        }
+        assert!(
+            !follows(&mut event(9, finished()), 4, false),
+            "it may still be filled"
+        );
+        let mut end = event(9, finished());
+        assert!(follows(&mut end, 4, true));
+        assert_eq!(end.seq, 5);
+    }
 }
