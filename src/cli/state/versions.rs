@@ -8,7 +8,7 @@ use axum::http::Method;
 use super::{Target, ask, kinds, print};
 use crate::cli::client::{CallError, Content};
 use crate::cli::create::{Doing, explain};
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Advised, Exit};
 use crate::cli::get::Out;
 use crate::cli::{Session, files};
 use crate::wire::state::{StateVersion, StateVersions};
@@ -78,14 +78,18 @@ async fn told<T>(
     answer: Result<T, CallError>,
 ) -> anyhow::Result<T> {
     let client = session.client().await?;
-    answer.map_err(|error| {
-        explain(
+    answer.map_err(|error| match error.refused(404) {
+        // The environment is there, the version is not.
+        Some(refusal) if refusal.message.starts_with("version ") => {
+            Advised::new(refusal.message.clone(), [target.command("versions")]).into()
+        }
+        Some(_) | None => explain(
             error,
             &kinds::ENVIRONMENT,
             &target.ids,
             client.org(),
             Doing::Get,
-        )
+        ),
     })
 }
 

@@ -224,7 +224,12 @@ impl Service {
                 continue;
             }
             if let Some(row) = rows::by_id(&mut reading, &attempt.deployment).await? {
-                return Ok(Some(self.assignment(&mut reading, lease, &row).await?));
+                let mut assignment = self.assignment(&mut reading, lease, &row).await?;
+                drop(reading);
+                let mut writing = self.store.writing().await?;
+                self.give_state(&mut writing, &row, &mut assignment).await?;
+                writing.commit().await?;
+                return Ok(Some(assignment));
             }
         }
         drop(reading);

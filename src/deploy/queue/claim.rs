@@ -202,16 +202,7 @@ impl Service {
         feed::append(writing, &row.id, &What::Step(Step::Starting)).await?;
         self.tell_line(writing, &row.env_uuid).await?;
         let mut assignment = self.assignment(writing, lease, &row).await?;
-        if offer
-            .as_ref()
-            .is_some_and(|offer| runners::is_hosted(&offer.runner))
-        {
-            // Only now: whoever adopts the run never writes its job again.
-            let granted = self
-                .hosted_grant(writing, &row.env_uuid, &assignment.key)
-                .await?;
-            assignment.job.state = Some(granted);
-        }
+        self.give_state(writing, &row, &mut assignment).await?;
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
@@ -415,6 +406,24 @@ impl Service {
             },
             launch,
         })
+    }
+
+    /// Gives an attempt what it proves itself with where the server keeps its state. Only when its job is about to be
+    /// written: whoever adopts a run never writes it again.
+    pub(in crate::deploy) async fn give_state(
+        &self,
+        writing: &mut Writing,
+        row: &rows::Deployment,
+        assignment: &mut Assignment,
+    ) -> Result<(), Error> {
+        let offer: Option<Offer> = self.store.document(writing, &row.id, Kind::Offer).await?;
+        if offer.is_some_and(|offer| runners::is_hosted(&offer.runner)) {
+            let granted = self
+                .hosted_grant(writing, &row.env_uuid, &assignment.key)
+                .await?;
+            assignment.job.state = Some(granted);
+        }
+        Ok(())
     }
 
     /// What killed runs left open where the state lies on no host: there only this record says so.

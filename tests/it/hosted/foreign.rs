@@ -217,7 +217,7 @@ fn a_database_keeps_the_states_each_in_a_schema_of_its_own() {
         .nth(1)
         .expect("a host")
         .to_owned();
-    let address = format!("postgres://windlass@localhost/postgres?host={home}&sslmode=disable");
+    let address = format!("host={home} user=windlass dbname=postgres sslmode=disable");
     for (engine, schema) in [(Engine::OpenTofu, "tofu"), (Engine::Terraform, "terraform")] {
         let storage = format!("{{type: pg, schema_name: {schema}}}");
         let (place, _) = place(engine, &storage, &format!("{{PG_CONN_STR: \"{address}\"}}"));
