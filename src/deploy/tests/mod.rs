@@ -1,5 +1,6 @@
 //! The use cases told as stories: a real store, the real compiler, and a desk whose runs are played by hand.
 
+mod agents;
 mod deletion;
 mod hosted;
 mod queue;
