@@ -187,7 +187,7 @@ mod tests {
                 r#"{{"events":{{{key},"events":[{{"v":1,"run":"r","attempt":1,"seq":1,"at_us":1,"kind":{{"accepted":{{"bundle_digest":"sha256:0"}}}}}}]}}}}"#
             ),
             format!(r#"{{"skip":{{{key},"seq":1}}}}"#),
-            format!(r#"{{"left_open":{{{key},"open":{{}}}}}}"#),
+            format!(r#"{{"left_open":{{{key},"open":{{"unrecorded":[],"in_flight":[]}}}}}}"#),
             format!(r#"{{"complete":{{{key},"end":"finished"}}}}"#),
             format!(r#"{{"complete":{{{key},"end":{{"never_began":{{"message":"m"}}}}}}}}"#),
         ] {

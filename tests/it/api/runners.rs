@@ -7,7 +7,7 @@ use super::{Api, assert_refused, masked, refusal};
 fn kubernetes() -> Value {
     json!({
         "type": "kubernetes",
-        "job": {"namespace": "ns", "service_account": "sa", "pod_template": {"spec": {"x": 1, "y": true}}},
+        "job": {"namespace": "ns", "service_account": "sa", "pod_template": {"spec": {"priority": 1, "enableServiceLinks": true}}},
         "cluster": {
             "cluster_data": {"certificate_authority_data": "ca", "server": "https://k"},
             "auth": {"client_certificate_data": "cert", "client_key_data": "planted-secret"}
