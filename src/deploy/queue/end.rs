@@ -5,7 +5,7 @@ use serde_json::json;
 use super::current;
 use super::lease::Lease;
 use crate::deploy::{Error, Service};
-use crate::model::phase::{self, FailureClass, Outcome, Phase, Step};
+use crate::model::phase::{self, FailureClass, Mode, Outcome, Phase, Step};
 use crate::runner::event::Finished;
 use crate::runner::{RunEnd, RunKey};
 use crate::store::deployments::documents::Kind;
@@ -245,11 +245,11 @@ fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagn
             row.id
         ),
     };
+    let message = match finished.message.is_empty() {
+        true => String::new(),
+        false => format!("{}. ", finished.message.trim_end_matches('.')),
+    };
     let Some(error) = error.filter(|error| error.module_id.is_some()) else {
-        let message = match finished.message.is_empty() {
-            true => String::new(),
-            false => format!("{}. ", finished.message.trim_end_matches('.')),
-        };
         return format!("runner failed with code {class}: {message}{how_to_read}");
     };
     let resource = error
@@ -257,7 +257,19 @@ fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagn
         .as_ref()
         .map(crate::model::ResourceKey::short);
     let module = error.module_id.as_deref().unwrap_or_default();
-    let action = class.split('_').next().unwrap_or_default();
+    // A limit that was hit or a request to stop is no fault of the module, though it shows there first.
+    let (action, detail) = match class.strip_suffix("_failed") {
+        Some(action) => (action, how_to_read),
+        None => {
+            let action = match row.step {
+                Step::Init => "init",
+                Step::Planning => "plan",
+                _ if row.mode == Mode::Destroy => "destroy",
+                _ => "apply",
+            };
+            (action, format!("{message}{how_to_read}"))
+        }
+    };
     let summary = match &resource {
         Some(resource) => format!("{action} failed for resource `{resource}`, module `{module}`"),
         None => format!("{action} failed in module `{module}`"),
@@ -269,7 +281,7 @@ fn in_clear(row: &rows::Deployment, finished: &Finished, error: Option<&RunDiagn
     json!({
         "action": action,
         "summary": summary,
-        "detail": how_to_read,
+        "detail": detail,
         "entity_type": "module",
         "entity_id": module,
         "entity_version": error.module_version,

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{DEPLOY, MANIFEST, client, held};
+use crate::server::http::Caller;
 use crate::server::{Server, TOKEN};
 use crate::support::{Engine, Launcher, Place, wait_until, walk};
 
@@ -243,14 +244,14 @@ fn a_state_that_cannot_be_written_is_kept_encrypted_with_its_lock() {
     assert_eq!(pulled(None), before, "{done}");
     let gone = client.refused(["state", "restore", "shop", "dev", "999", "--no-prompt"]);
     gone.says(&["999", "state versions"]);
-    let viewer = client.ok(["create", "service-user", "viewer", "--role", "Deployer"]);
-    let token = viewer
-        .stdout
-        .lines()
-        .find_map(|line| line.split_whitespace().find(|word| word.starts_with("SU-")))
-        .expect("a token")
-        .to_owned();
-    let deployer = server.client(&token);
+    let made = client.ok(["create", "user", "Dora", "--role", "Deployer", "--link"]);
+    let said = format!("{}{}", made.stdout, made.stderr);
+    let (_, link) = said.split_once("/welcome#").expect("a link");
+    let link = link.split_whitespace().next().expect("a token");
+    let session = Caller::nobody(server.url())
+        .post("/auth/link", &json!({"token": link}))
+        .ok_session();
+    let deployer = server.client(&session);
     deployer
         .refused(["state", "pull", "shop", "dev", "--version", &oldest])
         .says(&["Forbidden"]);

@@ -72,6 +72,11 @@ impl Victim {
         )
     }
 
+    /// Whether the engine is alive afterwards, with nobody who listens to it.
+    pub(super) fn leaves_the_engine(self, launcher: Launcher) -> bool {
+        launcher == Launcher::Process && matches!(self, Self::Supervisor | Self::Everything)
+    }
+
     /// Kills it.
     pub(super) fn strike(self, place: &Place, client: Client) {
         match self {

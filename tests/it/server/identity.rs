@@ -96,7 +96,7 @@ impl Team {
 
 impl Reply {
     /// The session in the cookie.
-    pub(super) fn ok_session(&self) -> String {
+    pub(crate) fn ok_session(&self) -> String {
         self.ok();
         let cookie = self.header("set-cookie").expect("a cookie");
         let (name, rest) = cookie.split_once('=').expect("a pair");
