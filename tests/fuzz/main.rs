@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! windlass-fuzz all SECONDS       every target for so long, two at a time, from where the last run ended
-//! windlass-fuzz gate SECONDS      the same from nothing and with one seed: each run tries the same inputs, so that a
-//!                                 change is never refused for the luck of a draw
+//! windlass-fuzz gate              every target from nothing, with one seed and a number of inputs: each run tries the same
+//!                                 ones, so that a change is never refused for the luck of a draw
 //! windlass-fuzz planted SECONDS   every target must find its planted bug within so long
 //! windlass-fuzz TARGET SECONDS    one target
 //! windlass-fuzz TARGET FILE…      tries these inputs only
@@ -29,6 +29,8 @@ const PLANTED: &str = "WINDLASS_FUZZ_PLANTED";
 const GATE: &str = "WINDLASS_FUZZ_GATE";
 /// Where the inputs of `gate` come from.
 const SEED: u32 = 1;
+/// How long a machine may take for them that is too slow: what it has not tried by then it leaves.
+const GATE_SECS: &str = "240";
 /// What libFuzzer exits with when an input broke the target, took too long, or took too much memory.
 const FOUND: [i32; 3] = [77, 70, 71];
 /// An input that takes longer than this is a bug.
@@ -84,7 +86,7 @@ fn main() -> ExitCode {
     let is_target = |name: &str| TARGETS.iter().find(|target| target.name == name);
     match words.as_slice() {
         [kind, seconds] if kind == "all" && is_number(seconds) => supervise(seconds, Kind::All),
-        [kind, seconds] if kind == "gate" && is_number(seconds) => supervise(seconds, Kind::Gate),
+        [kind] if kind == "gate" => supervise(GATE_SECS, Kind::Gate),
         [kind, seconds] if kind == "planted" && is_number(seconds) => {
             supervise(seconds, Kind::Planted)
         }
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
                 [seconds] if is_number(seconds) => {
                     let mut limits = vec![format!("-max_total_time={seconds}")];
                     if env::var_os(GATE).is_some() {
-                        limits.push(format!("-seed={SEED}"));
+                        limits.extend([format!("-seed={SEED}"), format!("-runs={}", target.gate)]);
                     }
                     fuzz(target, &limits)
                 }
@@ -104,7 +106,7 @@ fn main() -> ExitCode {
         _ => {
             let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
             eprintln!(
-                "usage: windlass-fuzz all|gate|planted|TARGET SECONDS, windlass-fuzz TARGET FILE…\ntargets: {}",
+                "usage: windlass-fuzz gate, windlass-fuzz all|planted|TARGET SECONDS, windlass-fuzz TARGET FILE…\ntargets: {}",
                 names.join(" ")
             );
             ExitCode::from(2)
@@ -173,7 +175,12 @@ fn fuzz(target: &'static Target, more: &[String]) -> ExitCode {
     ];
     arguments.extend_from_slice(more);
     if more.iter().all(|word| word.starts_with('-')) {
-        arguments.extend([&known, &examples].map(|folder| folder.display().to_string()));
+        arguments.push(known.display().to_string());
+        arguments.push(match kind {
+            // A folder is read in the order of its file system, which is not the same everywhere.
+            Kind::Gate => format!("-seed_inputs=@{}", in_order(&examples, &place).display()),
+            Kind::All | Kind::Planted => examples.display().to_string(),
+        });
     }
     TARGET.set(target).map_err(|_| "twice").expect("set once");
 
@@ -191,6 +198,18 @@ fn fuzz(target: &'static Target, more: &[String]) -> ExitCode {
     // SAFETY: count and pointers describe `texts`, which outlives the call, and end with a null pointer as in C's `main`.
     let code = unsafe { LLVMFuzzerRunDriver(&raw mut count, &raw mut first, try_one) };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Writes down the files of a folder by name, as libFuzzer reads a list.
+fn in_order(folder: &Path, place: &Path) -> PathBuf {
+    let entries = fs::read_dir(folder).expect("a folder made just now");
+    let mut paths: Vec<String> = entries
+        .map(|entry| entry.expect("readable").path().display().to_string())
+        .collect();
+    paths.sort();
+    let list = place.join("order");
+    fs::write(&list, paths.join(",")).expect("written");
+    list
 }
 
 /// Copies what a target starts from, so that no folder is given that holds other files.

@@ -50,6 +50,7 @@ pub(super) const TARGET: Target = Target {
         "-",
     ],
     max_bytes: 2048,
+    gate: 150_000,
 };
 
 fn run(data: &[u8]) {

@@ -33,6 +33,7 @@ pub(super) const TARGET: Target = Target {
         "\r\n",
     ],
     max_bytes: 2048,
+    gate: 800_000,
 };
 
 /// Why we refuse what is JSON.

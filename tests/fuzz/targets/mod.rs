@@ -35,6 +35,9 @@ pub struct Target {
     pub words: &'static [&'static str],
     /// Longest input worth trying, in bytes.
     pub max_bytes: usize,
+    /// How many inputs a change has to stand before it lands: about forty seconds' worth. A number and not a time, so that
+    /// a fast machine asks for no more than a slow one.
+    pub gate: u32,
 }
 
 /// All of them.

@@ -41,6 +41,7 @@ pub(super) const TARGET: Target = Target {
         "[18446744073709551616]",
     ],
     max_bytes: 512,
+    gate: 1_100_000,
 };
 
 fn run(data: &[u8]) {

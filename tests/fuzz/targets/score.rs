@@ -62,6 +62,7 @@ pub(super) const TARGET: Target = Target {
         "mode: \"0644\"",
     ],
     max_bytes: 4096,
+    gate: 170_000,
 };
 
 fn run(data: &[u8]) {

@@ -30,6 +30,7 @@ pub(super) const TARGET: Target = Target {
         "AGE-SECRET-KEY-1",
     ],
     max_bytes: 512,
+    gate: 85_000,
 };
 
 /// One key for all inputs: making keys is most of the time.

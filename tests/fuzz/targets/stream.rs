@@ -46,6 +46,7 @@ pub(super) const TARGET: Target = Target {
         "Who: ",
     ],
     max_bytes: 4096,
+    gate: 850_000,
 };
 
 fn run(data: &[u8]) {

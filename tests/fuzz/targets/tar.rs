@@ -27,6 +27,7 @@ pub(super) const TARGET: Target = Target {
         "\\",
     ],
     max_bytes: 4096,
+    gate: 700_000,
 };
 
 /// Kinds of entries, plain files most often.

@@ -56,6 +56,7 @@ pub(super) const TARGET: Target = Target {
         "{}",
     ],
     max_bytes: 4096,
+    gate: 1_200_000,
 };
 
 fn run(data: &[u8]) {
