@@ -61,7 +61,10 @@ pub(crate) async fn run(
             // Dropped with all that it carried: none of it may be touched any more.
             () = keep(&service, &desk) => Err(WorkerError::Fenced),
             // What stands by ends by itself; a worker of the newer program is waiting for the lock.
-            outdated = outdated(&service) => outdated.map(|()| is_outdated = true).map_err(WorkerError::Store),
+            () = outdated(&service) => {
+                is_outdated = true;
+                Ok(())
+            }
         };
         if service.store.is_shared() && worked.is_ok() {
             desk.release().await;
@@ -83,19 +86,18 @@ pub(crate) async fn run(
     }
 }
 
-/// Returns once a newer program has changed the database and no run of this worker goes on any more.
-async fn outdated(service: &Service) -> Result<(), StoreError> {
-    let mut watch = service.store.watch();
-    loop {
-        watch.changed(LOOK).await;
-        // A database that is away says nothing about its version.
-        let Ok(false) = service.store.is_current().await else {
-            continue;
-        };
-        let mut reading = service.store.reading().await?;
-        if !runs::is_any_open(&mut reading, service.store.instance()).await? {
-            return Ok(());
+/// Returns once a newer program has changed the database and no run of this worker goes on any more. A database that is
+/// away says nothing about that.
+async fn outdated(service: &Service) {
+    let is_over = async || -> Result<bool, StoreError> {
+        if service.store.is_current().await? {
+            return Ok(false);
         }
+        let mut reading = service.store.reading().await?;
+        Ok(!runs::is_any_open(&mut reading, service.store.instance()).await?)
+    };
+    while !is_over().await.unwrap_or(false) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

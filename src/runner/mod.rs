@@ -65,6 +65,31 @@ pub(crate) struct Assignment {
     pub(crate) launch: Launch,
 }
 
+/// An environment whose next run something may wait for.
+#[derive(Debug, Clone)]
+pub(crate) struct Awaited {
+    /// As in [`Assignment`].
+    pub(crate) env_uuid: String,
+    /// Where and how its run will go.
+    pub(crate) launch: Launch,
+    /// As its job will have them.
+    pub(crate) deadlines: job::Deadlines,
+    /// Whether its job will name a network mirror.
+    pub(crate) has_network_mirror: bool,
+}
+
+impl Assignment {
+    /// What the next run of the environment has in common with this one.
+    pub(crate) fn again(&self) -> Awaited {
+        Awaited {
+            env_uuid: self.env_uuid.clone(),
+            launch: self.launch.clone(),
+            deadlines: self.job.deadlines,
+            has_network_mirror: self.job.network_mirror.is_some(),
+        }
+    }
+}
+
 impl Launch {
     /// The word for what carries it.
     pub(crate) fn launcher(&self) -> &'static str {
@@ -151,6 +176,10 @@ pub(crate) struct DeskError(#[source] pub(crate) Box<dyn std::error::Error + Sen
 pub(crate) trait Desk: Send + Sync {
     /// Takes the next run that may start, if any. `launchers` names what this host can do (`docker`, `process`).
     fn claim(&self) -> impl Future<Output = Result<Option<Assignment>, DeskError>> + Send;
+    /// Environments whose turn comes next and that wait for a place, a few. Nothing is promised: another may come first.
+    fn ahead(&self) -> impl Future<Output = Result<Vec<Awaited>, DeskError>> + Send {
+        async { Ok(Vec::new()) }
+    }
     /// Runs that are claimed, not ended and this worker's to carry on: after a restart, all of them are adopted or given back.
     fn running(&self) -> impl Future<Output = Result<Vec<Adoptable>, DeskError>> + Send;
     /// Records what was started, before the job is written to it. `Ok(false)`: the attempt is stale, stop it.
@@ -301,8 +330,9 @@ pub(crate) trait Launcher: Send + Sync {
     ) -> impl Future<Output = Option<Open>> + Send {
         async { None }
     }
-    /// After a deploy that succeeded and was removed: may start something that waits for the next one (standby).
-    fn rest(&self, _assignment: &Assignment) -> impl Future<Output = ()> + Send {
+    /// May start what waits for the next run of these environments (standby). Called with those whose turn comes next while
+    /// no place is free, and with those whose deploy succeeded while nothing waits.
+    fn stand_by(&self, _awaited: &[Awaited]) -> impl Future<Output = ()> + Send {
         async {}
     }
     /// Ends what has stood by too long; returns how many still stand by, which keeps the worker alive.

@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "heard", "0011_heard.sql"),
     migration!(12, "agents", "0012_agents.sql"),
     migration!(13, "hosted state", "0013_hosted_state.sql"),
+    migration!(14, "served in line", "0014_served_in_line.sql"),
 ];
 
 /// The version that this program knows.

@@ -224,10 +224,10 @@ impl Service {
                 continue;
             }
             if let Some(row) = rows::by_id(&mut reading, &attempt.deployment).await? {
-                let mut assignment = self.assignment(&mut reading, lease, &row).await?;
+                let prepared = self.assignment(&mut reading, lease, &row, None).await?;
                 drop(reading);
                 let mut writing = self.store.writing().await?;
-                self.give_state(&mut writing, &row, &mut assignment).await?;
+                let assignment = self.give_state(&mut writing, &row, prepared).await?;
                 writing.commit().await?;
                 return Ok(Some(assignment));
             }

@@ -8,8 +8,8 @@ use crate::deploy::offer::{Keep, Offer};
 use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
 use crate::deploy::{Error, Service, runners};
 use crate::model::phase::{self, FailureClass, Mode, Outcome, Step};
-use crate::runner::job::{self, Action, Job, PROTOCOL};
-use crate::runner::{Adoptable, Assignment, RunKey};
+use crate::runner::job::{self, Action, Deadlines, Job, PROTOCOL};
+use crate::runner::{Adoptable, Assignment, Awaited, Launch, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
 use crate::store::deployments::{Connection, feed, leases, resources, rows, runs, turns};
@@ -22,6 +22,16 @@ use crate::wire::state::Open;
 const LOOK: usize = 16;
 /// How often, before the worker does something else.
 const ROUNDS: usize = 8;
+
+/// Of how many environments is said that their turn comes next.
+const AHEAD: usize = 2;
+
+/// What a worker needs for an attempt.
+pub(in crate::deploy) struct Prepared {
+    assignment: Assignment,
+    /// Whether the server keeps its state, so that credentials are to be made.
+    is_hosted: bool,
+}
 
 /// What one look at a queued deployment came to.
 enum Looked {
@@ -201,8 +211,10 @@ impl Service {
         runs::begin(writing, &row.run, attempt, &row.id, held.columns()).await?;
         feed::append(writing, &row.id, &What::Step(Step::Starting)).await?;
         self.tell_line(writing, &row.env_uuid).await?;
-        let mut assignment = self.assignment(writing, lease, &row).await?;
-        self.give_state(writing, &row, &mut assignment).await?;
+        let prepared = self
+            .assignment(writing, lease, &row, Some(&place.left_open))
+            .await?;
+        let assignment = self.give_state(writing, &row, prepared).await?;
         Ok(Looked::Claimed(Box::new(assignment)))
     }
 
@@ -324,13 +336,15 @@ impl Service {
         Ok(plan)
     }
 
-    /// What a worker needs for the current attempt of a deployment; the same every time it is asked for.
+    /// What a worker needs for the current attempt of a deployment; the same every time it is asked for. `left_open` is
+    /// what killed runs left in its environment, where the caller knows it.
     pub(in crate::deploy) async fn assignment(
         &self,
         connection: &mut Connection,
         lease: &Lease,
         row: &rows::Deployment,
-    ) -> Result<Assignment, Error> {
+        left_open: Option<&Open>,
+    ) -> Result<Prepared, Error> {
         let missing = |what: &str| {
             Error::Internal(format!("the {what} of deployment `{}` is missing", row.id))
         };
@@ -354,7 +368,18 @@ impl Service {
             Mode::StateImportPlan => Action::ImportPlan,
             Mode::StateDismiss => Action::Dismiss,
         };
-        Ok(Assignment {
+        let is_local = state.kind == "local";
+        // Where the state lies on no host only this record says what is open.
+        let left_open = match left_open {
+            _ if is_local => Open::default(),
+            Some(known) => known.clone(),
+            None => {
+                let place = places::find(connection, &row.env_uuid).await?;
+                place.map(|place| place.left_open).unwrap_or_default()
+            }
+        };
+        let deadlines = self.deadlines(&launch, &offer);
+        let assignment = Assignment {
             key: RunKey {
                 run: row.run.clone(),
                 attempt: row.attempt,
@@ -370,12 +395,9 @@ impl Service {
                 bundle_digest: bundle.digest,
                 labels: bundle.labels,
                 engine: runners::engine(&launch),
-                local_state: state.kind == "local",
+                local_state: is_local,
                 state: None,
-                left_open: match state.kind == "local" {
-                    true => Open::default(),
-                    false => self.open_there(connection, row).await?,
-                },
+                left_open,
                 environment: std::collections::BTreeMap::new(),
                 allow_downloads: self.settings.allow_downloads,
                 log_recipients: row.log_recipients.clone(),
@@ -391,11 +413,7 @@ impl Service {
                     .await?
                     .unwrap_or_default(),
                 log_level: row.log_level.clone(),
-                deadlines: self
-                    .settings
-                    .deadlines
-                    .but(runners::deadlines(&launch))
-                    .but(offer.deadlines),
+                deadlines,
                 shortcuts: self.settings.shortcuts.and(runners::shortcuts(&launch)),
                 // The launching host knows them.
                 packages: Vec::new(),
@@ -405,7 +423,18 @@ impl Service {
                 unsealed: self.settings.unsealed,
             },
             launch,
+        };
+        Ok(Prepared {
+            assignment,
+            is_hosted: runners::is_hosted(&offer.runner),
         })
+    }
+
+    fn deadlines(&self, launch: &Launch, offer: &Offer) -> Deadlines {
+        self.settings
+            .deadlines
+            .but(runners::deadlines(launch))
+            .but(offer.deadlines)
     }
 
     /// Gives an attempt what it proves itself with where the server keeps its state. Only when its job is about to be
@@ -414,26 +443,44 @@ impl Service {
         &self,
         writing: &mut Writing,
         row: &rows::Deployment,
-        assignment: &mut Assignment,
-    ) -> Result<(), Error> {
-        let offer: Option<Offer> = self.store.document(writing, &row.id, Kind::Offer).await?;
-        if offer.is_some_and(|offer| runners::is_hosted(&offer.runner)) {
+        prepared: Prepared,
+    ) -> Result<Assignment, Error> {
+        let Prepared {
+            mut assignment,
+            is_hosted,
+        } = prepared;
+        if is_hosted {
             let granted = self
                 .hosted_grant(writing, &row.env_uuid, &assignment.key)
                 .await?;
             assignment.job.state = Some(granted);
         }
-        Ok(())
+        Ok(assignment)
     }
 
-    /// What killed runs left open where the state lies on no host: there only this record says so.
-    async fn open_there(
-        &self,
-        connection: &mut Connection,
-        row: &rows::Deployment,
-    ) -> Result<Open, Error> {
-        let place = places::find(connection, &row.env_uuid).await?;
-        Ok(place.map(|place| place.left_open).unwrap_or_default())
+    /// Environments whose turn comes next, for whoever has no place for a run at the moment.
+    pub(in crate::deploy) async fn ahead(&self, lease: &Lease) -> Result<Vec<Awaited>, Error> {
+        let mut reading = self.store.reading().await?;
+        let next = turns::next(&mut reading, lease.who(), clock::now_us(), AHEAD).await?;
+        let mut awaited = Vec::new();
+        for row in next.iter().take(AHEAD) {
+            let offer: Option<Offer> = self
+                .store
+                .document(&mut reading, &row.id, Kind::Offer)
+                .await?;
+            let Some(offer) = offer else { continue };
+            // One that cannot run is refused when its turn comes.
+            let Ok(launch) = runners::launch(&offer.runner) else {
+                continue;
+            };
+            awaited.push(Awaited {
+                env_uuid: row.env_uuid.clone(),
+                deadlines: self.deadlines(&launch, &offer),
+                launch,
+                has_network_mirror: self.network_mirror().is_some(),
+            });
+        }
+        Ok(awaited)
     }
 
     /// Attempts that are not over and are this server's to carry on, for adoption.
@@ -469,8 +516,8 @@ impl Service {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(|source| StoreError::document("a handle", source))?;
-            let assignment = match self.assignment(&mut reading, lease, &row).await {
-                Ok(assignment) => assignment,
+            let assignment = match self.assignment(&mut reading, lease, &row, None).await {
+                Ok(prepared) => prepared.assignment,
                 // One that cannot be read must not keep the others from being adopted.
                 Err(error) => {
                     tracing::error!(deployment = row.id, %error, "a run cannot be adopted");

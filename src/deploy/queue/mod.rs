@@ -22,7 +22,9 @@ use self::lease::Lease;
 use super::{Error, Service};
 use crate::model::phase::{Phase, Step};
 use crate::runner::event::Event;
-use crate::runner::{Adoptable, Assignment, Desk, DeskError, Handle, RunEnd, RunKey, WAITING};
+use crate::runner::{
+    Adoptable, Assignment, Awaited, Desk, DeskError, Handle, RunEnd, RunKey, WAITING,
+};
 use crate::store::deployments::{feed, rows, runs};
 use crate::store::{StoreError, Watch};
 use crate::wire::deployments::What;
@@ -106,6 +108,10 @@ async fn current(
 impl Desk for LocalDesk {
     async fn claim(&self) -> Result<Option<Assignment>, DeskError> {
         self.service.claim(&self.lease).await.map_err(desk)
+    }
+
+    async fn ahead(&self) -> Result<Vec<Awaited>, DeskError> {
+        self.service.ahead(&self.lease).await.map_err(desk)
     }
 
     async fn running(&self) -> Result<Vec<Adoptable>, DeskError> {

@@ -29,11 +29,10 @@ use super::event::Event;
 use super::image::{Built, Context};
 use super::spec::{self, HostFacts, Image, Purpose};
 use super::{
-    Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
-    mirror,
+    Assignment, Awaited, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey,
+    environment, mirror,
 };
 use crate::model::phase::FailureClass;
-use crate::runner::job::Action;
 use crate::wire::runners::DockerConfiguration;
 use crate::wire::state::Open;
 
@@ -176,17 +175,17 @@ impl DockerLauncher {
     fn facts(
         &self,
         daemon: &Daemon,
-        assignment: &Assignment,
+        awaited: &Awaited,
         wanted: &DockerConfiguration,
         image: Image,
     ) -> Result<HostFacts, LaunchError> {
-        let env_uuid = &assignment.env_uuid;
+        let env_uuid = &awaited.env_uuid;
         let owner = place::owner(&self.host)?;
         let mirror = self
             .host
             .filled_mirror()
             // A container elsewhere asks the server for what it cannot see.
-            .filter(|_| !daemon.elsewhere || assignment.job.network_mirror.is_none())
+            .filter(|_| !daemon.elsewhere || !awaited.has_network_mirror)
             .and_then(|mirror| std::path::absolute(mirror).ok());
         if let Some(mirror) = mirror.as_ref().filter(|_| daemon.elsewhere) {
             return Err(LaunchError {
@@ -222,7 +221,7 @@ impl DockerLauncher {
         loop {
             let image = self.image(daemon, wanted, say).await?;
             let custom = matches!(image, Image::Custom { .. });
-            let facts = self.facts(daemon, assignment, wanted, image)?;
+            let facts = self.facts(daemon, &assignment.again(), wanted, image)?;
             let spec = spec::container(
                 Purpose::Run {
                     key: &assignment.key,
@@ -413,9 +412,11 @@ impl Launcher for DockerLauncher {
         place::remove(&self.host, &assignment.env_uuid)
     }
 
-    async fn rest(&self, assignment: &Assignment) {
-        if let Err(error) = self.stand_by(assignment).await {
-            tracing::debug!(%error, "nothing stands by");
+    async fn stand_by(&self, awaited: &[Awaited]) {
+        for one in awaited {
+            if let Err(error) = self.stand_by_for(one, awaited).await {
+                tracing::debug!(%error, "nothing stands by");
+            }
         }
     }
 
@@ -447,11 +448,13 @@ impl Launcher for DockerLauncher {
 }
 
 impl DockerLauncher {
-    async fn stand_by(&self, assignment: &Assignment) -> Result<(), LaunchError> {
-        let wanted = configuration(assignment)?;
+    async fn stand_by_for(&self, one: &Awaited, all: &[Awaited]) -> Result<(), LaunchError> {
+        let Launch::Docker(wanted) = &one.launch else {
+            return Ok(());
+        };
         let daemon = self.daemon().await?;
-        if assignment.job.action == Action::Destroy || spec::standby_secs(wanted).is_none() {
-            self.pool.drop_env(&daemon, &assignment.env_uuid).await;
+        if spec::standby_secs(wanted).is_none() {
+            self.pool.drop_env(&daemon, &one.env_uuid).await;
             return Ok(());
         }
         // A custom image needs its volumes prepared, which a container that runs already cannot wait for.
@@ -459,16 +462,17 @@ impl DockerLauncher {
             return Ok(());
         }
         let image = self.image(&daemon, wanted, &|_: &str| {}).await?;
-        let facts = self.facts(&daemon, assignment, wanted, image)?;
+        let facts = self.facts(&daemon, one, wanted, image)?;
         let id = uuid::Uuid::now_v7().to_string();
         let spec = spec::container(
             Purpose::Standby { id: &id },
-            &assignment.env_uuid,
+            &one.env_uuid,
             wanted,
-            &assignment.job.deadlines,
+            &one.deadlines,
             &facts,
         )?;
-        self.pool.add(&daemon, &spec).await
+        let envs: Vec<&str> = all.iter().map(|one| one.env_uuid.as_str()).collect();
+        self.pool.add(&daemon, &spec, &envs).await
     }
 }
 

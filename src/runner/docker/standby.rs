@@ -106,11 +106,13 @@ impl Pool {
             .is_ok()
     }
 
-    /// Starts one, unless enough stand by.
+    /// Starts one. Where enough stand by the oldest makes way that is for none of the environments `wanted`; if there is
+    /// none, so it stays.
     pub(super) async fn add(
         &self,
         daemon: &Daemon,
         spec: &ContainerSpec,
+        wanted: &[&str],
     ) -> Result<(), LaunchError> {
         let env = spec.labels.get(LABEL_ENV).cloned().unwrap_or_default();
         let settings = spec.labels.get(LABEL_SETTINGS).cloned().unwrap_or_default();
@@ -136,11 +138,12 @@ impl Pool {
         {
             let oldest = {
                 let mut waiting = lock(&self.waiting);
-                if waiting.is_empty() {
-                    // The others belong to other installations.
+                let is_free = |one: &Waiting| !wanted.contains(&one.env.as_str());
+                // Those that are not listed belong to other installations.
+                let Some(at) = waiting.iter().position(is_free) else {
                     return Ok(());
-                }
-                waiting.remove(0)
+                };
+                waiting.remove(at)
             };
             discard(daemon, &oldest.id).await;
         }

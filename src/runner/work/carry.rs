@@ -36,15 +36,17 @@ impl Carried {
     }
 }
 
-/// Carries a run to its end at the desk and removes what carried it.
+/// Carries a run to its end at the desk, says so by `over`, and removes what carried it. Returns whether it was a deploy
+/// that succeeded.
 ///
 /// May be dropped at any point: what it started goes on, and the next worker adopts it.
 pub(crate) async fn carry<D: Desk, L: Launcher>(
     desk: &D,
     launcher: &L,
-    carried: Carried,
+    carried: &Carried,
     cancel: &CancellationToken,
-) {
+    over: impl FnOnce() + Send,
+) -> bool {
     let assignment = carried.assignment();
     let key = &assignment.key;
     launcher.note(assignment);
@@ -54,7 +56,7 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
         assignment,
         cancel,
     };
-    let (handle, end, outcome) = match &carried {
+    let (handle, end, outcome) = match carried {
         Carried::Claimed(_) => match run.begin().await {
             Begun::Started(handle, unable) => {
                 let (end, outcome) = run.follow(&handle, Said::default(), unable).await;
@@ -63,7 +65,7 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
             Begun::Not(end) => (None, end, None),
             Begun::Stale(handle) => {
                 run.remove(Some(&handle)).await;
-                return;
+                return false;
             }
         },
         Carried::Adopted(adoptable) => match &adoptable.handle {
@@ -96,15 +98,14 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
         }
     }
     persist(key, || desk.complete(key, end.clone())).await;
+    over();
     if begun {
         run.remove(handle.as_ref()).await;
     }
     if is_emptied {
         run.forget_state().await;
     }
-    if is_good && assignment.job.action == Action::Deploy {
-        launcher.rest(assignment).await;
-    }
+    is_good && assignment.job.action == Action::Deploy
 }
 
 struct Run<'a, D, L> {

@@ -8,15 +8,20 @@
 //!
 //! Why one task per run and one loop that owns the list: the loop alone claims, so nothing is claimed twice, and
 //! the loop alone looks for runs that no task follows any more, so a task that panicked costs a few seconds.
+//!
+//! Why something may stand by in two cases only: where nothing waits, what deployed last may deploy again soon; where no
+//! place is free, whoever is next finds its carrier started, which takes as long as a small plan and leaves the processor
+//! idle most of the time. In between it would be in the way of those who wait.
 mod carry;
 mod end;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +29,7 @@ use self::carry::{Carried, carry};
 use super::docker::DockerLauncher;
 use super::kubernetes::KubernetesLauncher;
 use super::process::ProcessLauncher;
-use super::{Adoptable, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
+use super::{Adoptable, Awaited, Desk, DeskError, HostSettings, Launch, Launcher, RunKey};
 
 /// How often the worker looks for work although nobody said that something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,6 +38,8 @@ const REST: Duration = Duration::from_millis(10);
 /// How often what nobody owns is removed, and runs that no task follows are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
 const RECONCILE: Duration = Duration::from_secs(30);
+/// Of how many environments it is known that they deployed last.
+const REMEMBERED: usize = 2;
 /// How often in a row the desk may fail while nothing is going on.
 const DESK_FAILURES: u32 = 20;
 
@@ -90,7 +97,10 @@ where
         parallel,
         active: Arc::default(),
         tasks: JoinSet::new(),
-        sweeping: JoinSet::new(),
+        aside: JoinSet::new(),
+        freed: Arc::default(),
+        succeeded: VecDeque::new(),
+        ahead: None,
         reconciled: None,
         swept: None,
         failures: 0,
@@ -106,8 +116,9 @@ where
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            Some(_) = worker.tasks.join_next() => {}
-            Some(_) = worker.sweeping.join_next() => {}
+            Some(ended) = worker.tasks.join_next() => worker.remember(ended.ok().flatten()),
+            Some(_) = worker.aside.join_next() => {}
+            () = worker.freed.notified() => {}
             () = worker.desk.changed(LOOK) => {}
         }
         if let Some(rest) = REST.checked_sub(looked.elapsed()) {
@@ -116,16 +127,32 @@ where
     }
 }
 
-/// Runs that a task follows, and how to tell that task that somebody asked to cancel.
-type Active = Arc<Mutex<BTreeMap<RunKey, CancellationToken>>>;
+/// Runs that a task follows.
+type Active = Arc<Mutex<BTreeMap<RunKey, Followed>>>;
+
+/// A run that a task follows.
+struct Followed {
+    /// Tells that task that somebody asked to cancel.
+    cancel: CancellationToken,
+    /// Whether it is over and only what carried it is still to be removed: it takes no place any more.
+    is_over: bool,
+}
 
 struct Worker<D, C, P, K> {
     desk: Arc<D>,
     launchers: Launchers<C, P, K>,
     parallel: usize,
     active: Active,
-    tasks: JoinSet<()>,
-    sweeping: JoinSet<()>,
+    /// What each carries; ends with the environment whose deploy succeeded.
+    tasks: JoinSet<Option<Awaited>>,
+    /// What no run waits for.
+    aside: JoinSet<()>,
+    /// A run is over, so that there is a place for another.
+    freed: Arc<Notify>,
+    /// Environments whose deploys succeeded last: what something may stand by for once nothing waits.
+    succeeded: VecDeque<Awaited>,
+    /// When it was last looked whose turn comes next.
+    ahead: Option<Instant>,
     reconciled: Option<Instant>,
     swept: Option<Instant>,
     failures: u32,
@@ -135,6 +162,16 @@ struct Worker<D, C, P, K> {
 struct Entry {
     active: Active,
     key: RunKey,
+}
+
+impl Entry {
+    /// The run is over; it is still this worker's to remove.
+    fn over(&self) {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(followed) = active.get_mut(&self.key) {
+            followed.is_over = true;
+        }
+    }
 }
 
 impl Drop for Entry {
@@ -178,7 +215,8 @@ where
         let standing_by = launchers.docker.tend().await
             + launchers.process.tend().await
             + launchers.kubernetes.tend().await;
-        Ok(!claimed && standing_by == 0 && self.keys().is_empty() && self.sweeping.is_empty())
+        let is_at_rest = self.keys().is_empty() && self.tasks.is_empty() && self.aside.is_empty();
+        Ok(!claimed && standing_by == 0 && is_at_rest)
     }
 
     /// Adopts, cancels and claims; returns whether anything was claimed.
@@ -193,20 +231,59 @@ where
         let keys = self.keys();
         if !keys.is_empty() {
             for key in self.desk.cancelled(&keys).await? {
-                if let Some(token) = self.lock().get(&key) {
-                    token.cancel();
+                if let Some(followed) = self.lock().get(&key) {
+                    followed.cancel.cancel();
                 }
             }
         }
         let mut claimed = false;
-        while self.keys().len() < self.parallel {
+        while self.taken() < self.parallel {
             let Some(assignment) = self.desk.claim().await? else {
-                break;
+                self.stand_by();
+                return Ok(claimed);
             };
             claimed = true;
+            self.ahead = None;
             self.start(Carried::Claimed(Box::new(assignment)), false);
         }
+        self.look_ahead().await?;
         Ok(claimed)
+    }
+
+    /// Nothing waits: what deployed last may be deployed again soon.
+    fn stand_by(&mut self) {
+        let awaited: Vec<Awaited> = self.succeeded.drain(..).collect();
+        self.make_ready(awaited);
+    }
+
+    /// No place is free: what takes the next one need not wait for its carrier as well.
+    async fn look_ahead(&mut self) -> Result<(), DeskError> {
+        if due(self.ahead, LOOK) {
+            self.ahead = Some(Instant::now());
+            let awaited = self.desk.ahead().await?;
+            self.make_ready(awaited);
+        }
+        Ok(())
+    }
+
+    /// In the background. Only containers can wait for a job.
+    fn make_ready(&mut self, awaited: Vec<Awaited>) {
+        if !awaited.is_empty() {
+            let docker = Arc::clone(&self.launchers.docker);
+            self.aside
+                .spawn(async move { docker.stand_by(&awaited).await });
+        }
+    }
+
+    /// Keeps in mind what succeeded, the last of each environment.
+    fn remember(&mut self, succeeded: Option<Awaited>) {
+        let Some(succeeded) = succeeded else { return };
+        self.succeeded
+            .retain(|known| known.env_uuid != succeeded.env_uuid);
+        self.succeeded.push_back(succeeded);
+        if self.succeeded.len() > REMEMBERED {
+            self.succeeded.pop_front();
+        }
     }
 
     fn adopt(&mut self, adoptable: Adoptable) {
@@ -222,7 +299,11 @@ where
         if cancelled {
             cancel.cancel();
         }
-        self.lock().insert(key.clone(), cancel.clone());
+        let followed = Followed {
+            cancel: cancel.clone(),
+            is_over: false,
+        };
+        self.lock().insert(key.clone(), followed);
         let entry = Entry {
             active: Arc::clone(&self.active),
             key,
@@ -250,10 +331,15 @@ where
         cancel: CancellationToken,
         entry: Entry,
     ) {
-        let desk = Arc::clone(&self.desk);
+        let (desk, freed) = (Arc::clone(&self.desk), Arc::clone(&self.freed));
         self.tasks.spawn(async move {
-            carry(&*desk, &*launcher, carried, &cancel).await;
+            let over = || {
+                entry.over();
+                freed.notify_one();
+            };
+            let is_good = carry(&*desk, &*launcher, &carried, &cancel, over).await;
             drop(entry);
+            is_good.then(|| carried.assignment().again())
         });
     }
 
@@ -262,7 +348,7 @@ where
         let docker = Arc::clone(&self.launchers.docker);
         let process = Arc::clone(&self.launchers.process);
         let active = Arc::clone(&self.active);
-        self.sweeping.spawn(async move {
+        self.aside.spawn(async move {
             let owned = |key: &RunKey| {
                 let active = active.lock().unwrap_or_else(PoisonError::into_inner);
                 active.contains_key(key)
@@ -275,11 +361,17 @@ where
         });
     }
 
+    /// How many places for runs are taken.
+    fn taken(&self) -> usize {
+        let active = self.lock();
+        active.values().filter(|followed| !followed.is_over).count()
+    }
+
     fn keys(&self) -> Vec<RunKey> {
         self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunKey, CancellationToken>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunKey, Followed>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

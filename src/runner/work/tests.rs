@@ -12,8 +12,8 @@ use crate::model::phase::{FailureClass, Outcome};
 use crate::runner::event::{Event, Finished, Kind};
 use crate::runner::job::{Action, Deadlines, Job, PROTOCOL};
 use crate::runner::{
-    Adoptable, Assignment, Desk, DeskError, Exit, Handle, Launch, LaunchError, Launcher, RunEnd,
-    RunKey,
+    Adoptable, Assignment, Awaited, Desk, DeskError, Exit, Handle, Launch, LaunchError, Launcher,
+    RunEnd, RunKey,
 };
 use crate::wire::deployments::RunRecord;
 use crate::wire::runners::DockerConfiguration;
@@ -22,7 +22,7 @@ use crate::wire::state::Open;
 fn assignment(key: &RunKey) -> Assignment {
     Assignment {
         key: key.clone(),
-        env_uuid: "env".to_owned(),
+        env_uuid: format!("env-{}", key.run),
         job: Job {
             version: PROTOCOL,
             run: key.run.clone(),
@@ -130,7 +130,8 @@ struct State {
     kill: Option<At>,
     desk_failures: u32,
     unable: Option<(FailureClass, bool)>,
-    rested: u32,
+    /// What something was to stand by for, and how many waited then.
+    stood_by: Vec<(Vec<String>, usize)>,
     most_at_once: usize,
 }
 
@@ -233,6 +234,15 @@ impl Desk for FakeDesk {
             self.0.point(At::Claim).await;
         }
         Ok(claimed)
+    }
+
+    async fn ahead(&self) -> Result<Vec<Awaited>, DeskError> {
+        Ok(self.0.with(|state| {
+            let next = state.queued.last();
+            next.map(|run| assignment(&key(run, 1)).again())
+                .into_iter()
+                .collect()
+        }))
     }
 
     async fn running(&self) -> Result<Vec<Adoptable>, DeskError> {
@@ -426,8 +436,10 @@ impl Launcher for FakeLauncher {
         Ok(())
     }
 
-    async fn rest(&self, _assignment: &Assignment) {
-        self.0.with(|state| state.rested += 1);
+    async fn stand_by(&self, awaited: &[Awaited]) {
+        let envs = awaited.iter().map(|one| one.env_uuid.clone()).collect();
+        self.0
+            .with(|state| state.stood_by.push((envs, state.queued.len())));
     }
 
     async fn sweep(
@@ -486,7 +498,7 @@ async fn a_run_is_carried_to_its_end_and_leaves_nothing_but_a_successor() {
         assert_eq!(state.ended["r"], RunEnd::Finished);
         assert_eq!(state.stored[&key("r", 1)], [1, 2, 3]);
         assert!(state.carriers.is_empty(), "a carrier stayed");
-        assert_eq!(state.rested, 1);
+        assert_eq!(state.stood_by, [(vec!["env-r".to_owned()], 0)]);
     });
 }
 
@@ -541,6 +553,40 @@ async fn as_many_runs_as_allowed_go_on_at_once() {
 }
 
 #[tokio::test]
+async fn while_somebody_waits_something_stands_by_only_for_who_is_next() {
+    let world = World::new(&["d", "c", "b", "a"]);
+    world.work(1).await;
+    world.with(|state| {
+        let (waited, rested): (Vec<_>, Vec<_>) =
+            state.stood_by.iter().partition(|(_, queued)| *queued > 0);
+        assert!(!waited.is_empty(), "nobody looked ahead");
+        for (envs, queued) in waited {
+            let next = ["env-d", "env-c", "env-b"][queued - 1];
+            assert_eq!(*envs, [next], "the first of {queued}");
+        }
+        let last = rested.iter().flat_map(|(envs, _)| envs).next_back();
+        assert_eq!(last.map(String::as_str), Some("env-d"));
+    });
+}
+
+#[tokio::test]
+async fn a_carrier_that_cannot_be_removed_keeps_nobody_waiting() {
+    let world = World::new(&["b", "a"]);
+    world.with(|state| state.kill = Some(At::Remove));
+    let work = world.work(1);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            () = &mut work => panic!("it did not wait for what it could not remove"),
+            () = world.changed.notified() => {}
+        }
+        if world.with(|state| state.ended.len() == 2) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_desk_that_fails_for_a_while_loses_nothing() {
     for failures in [1, 2, 4] {
         let world = World::new(&["r"]);
@@ -564,7 +610,7 @@ async fn what_cannot_be_launched_fails_with_its_class() {
                 panic!("{:?}", state.ended)
             };
             assert_eq!(*failure_class, FailureClass::RunnerUnreachable);
-            assert_eq!(state.rested, 0);
+            assert!(state.stood_by.is_empty());
         });
     }
 }

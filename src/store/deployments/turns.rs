@@ -23,9 +23,8 @@ const NEAR: i64 = 10;
 /// Of those behind, whoever comes to one of these places: a long line that moves costs what a short one does.
 const FAR: [i64; 9] = [20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 
-/// Environments that nobody holds, that somebody waits for, and whose state is within reach of `$1`.
-const READY: &str =
-    "first_in_line IS NOT NULL AND lease_run IS NULL AND state_instance IN ('', $1)";
+/// Environments that nobody holds, that somebody waits for whose runs are `$2`'s, and whose state is within reach of `$1`.
+const READY: &str = "first_in_line IS NOT NULL AND lease_run IS NULL AND state_instance IN ('', $1) AND first_served_by = $2";
 
 /// At least `least` queued deployments that a worker may claim at `now_us`, if there are so many; whose turn it is comes
 /// first. `serves` is as in `deployments.served_by`.
@@ -46,18 +45,23 @@ pub(crate) async fn next(
          AND busy.project_id = ready.project_id \
          ORDER BY COALESCE(busy.runs, 0), COALESCE(turns.turn_us, 0), ready.first",
     );
-    let projects: Vec<(String, String)> =
-        query.build().bind(instance).fetch_all(connection).await?;
+    let projects: Vec<(String, String)> = query
+        .build()
+        .bind(instance)
+        .bind(serves)
+        .fetch_all(connection)
+        .await?;
     let mut found = Vec::new();
     for (org, project) in projects {
         for page in 0.. {
             let mut query = sql::Builder::new("SELECT first_in_line FROM places WHERE ");
             query.push(READY).push(
-                " AND org_id = $2 AND project_id = $3 ORDER BY turn_us, first_in_line LIMIT $4 OFFSET $5",
+                " AND org_id = $3 AND project_id = $4 ORDER BY turn_us, first_in_line LIMIT $5 OFFSET $6",
             );
             let firsts: Vec<i64> = query
                 .build()
                 .bind(instance)
+                .bind(serves)
                 .bind(&org)
                 .bind(&project)
                 .bind(PAGE)
@@ -69,9 +73,8 @@ pub(crate) async fn next(
             let is_due = |row: &Deployment| {
                 row.not_before_us <= now_us || row.not_before_us > now_us + LONGEST_PAUSE_US
             };
-            let is_ours = |row: &Deployment| row.served_by == serves && is_due(row);
             let rows = rows::queued(connection, &firsts).await?;
-            found.extend(rows.into_iter().filter(is_ours));
+            found.extend(rows.into_iter().filter(is_due));
             let is_last = firsts.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             if is_last || found.len() > before {
                 break;

@@ -9,7 +9,7 @@ use crate::model::phase::{Mode, Outcome, Phase, Step};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::{feed, places, rows, runs, streams, turns};
 use crate::store::testing::{Home, On, on_both};
-use crate::store::{Store, StoreConfig, StoreError, execute, open, sql};
+use crate::store::{Store, StoreConfig, StoreError, Writing, execute, open, sql};
 use crate::wire::deployments::{StreamName, What};
 
 async fn store(directory: &tempfile::TempDir) -> Store {
@@ -161,6 +161,39 @@ async fn only_the_first_of_each_free_environment_may_be_claimed(on: On) {
         .map(|row| row.id)
         .collect();
     assert_eq!(ids, ["a", "d"]);
+}
+
+on_both!(who_carries_the_first_in_line_decides_whose_turn_it_is);
+async fn who_carries_the_first_in_line_decides_whose_turn_it_is(on: On) {
+    let home = Home::new(on).await;
+    let store = home.open().await;
+    let mut writing = store.writing().await.expect("writes");
+    places::save(
+        &mut writing,
+        &places::EnvironmentPlace::new("e1", "acme", "shop", "dev"),
+    )
+    .await
+    .expect("saves");
+    let mut of_agents = row("a", "e1", 1);
+    of_agents.served_by = "acme/far".into();
+    for row in [&of_agents, &row("b", "e1", 2)] {
+        rows::save(&mut writing, row).await.expect("saves");
+    }
+    let next = async |writing: &mut Writing, serves: &str| -> Vec<String> {
+        let rows = turns::next(writing, ("here", serves), 10, 10)
+            .await
+            .expect("lists");
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(next(&mut writing, "acme/far").await, ["a"]);
+    assert_eq!(next(&mut writing, "").await, Vec::<String>::new());
+    of_agents.phase = Phase::Ended {
+        outcome: Outcome::Cancelled,
+        at_us: 1,
+    };
+    rows::save(&mut writing, &of_agents).await.expect("saves");
+    assert_eq!(next(&mut writing, "acme/far").await, Vec::<String>::new());
+    assert_eq!(next(&mut writing, "").await, ["b"]);
 }
 
 on_both!(of_a_long_line_the_first_of_each_environment_that_is_free_here_is_found);
