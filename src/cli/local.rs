@@ -137,6 +137,9 @@ pub(crate) fn host_settings(settings: &Settings, store: &Store) -> HostSettings 
         instance: place.instance().to_owned(),
         mirror: Some(named_mirror(settings).unwrap_or_else(|| place.mirror())),
         docker_host: settings.file.docker_host.clone(),
+        docker_network: std::env::var("WINDLASS_DOCKER_NETWORK")
+            .ok()
+            .or_else(|| settings.file.docker_network.clone()),
         binary: None,
         mount_allow: settings.file.mount_allow.clone(),
         environment_allow: settings.file.environment_allow.clone(),

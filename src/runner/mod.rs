@@ -65,6 +65,14 @@ pub(crate) struct Assignment {
     pub(crate) launch: Launch,
 }
 
+/// What raises the memory limit of a run, by the word for what carries it.
+pub(crate) fn memory_setting(launcher: &str) -> &'static str {
+    match launcher {
+        "kubernetes" => "`resources.limits.memory` of the container `main` in `job.pod_template`",
+        _ => "`memory_bytes`",
+    }
+}
+
 /// An environment whose next run something may wait for.
 #[derive(Debug, Clone)]
 pub(crate) struct Awaited {
@@ -360,6 +368,8 @@ pub(crate) struct HostSettings {
     pub(crate) mirror: Option<std::path::PathBuf>,
     /// Docker socket; `None`: `DOCKER_HOST` or the platform's default.
     pub(crate) docker_host: Option<String>,
+    /// The network of containers whose runner names none; `None`: [`spec::NETWORK`].
+    pub(crate) docker_network: Option<String>,
     /// The static Linux binary that is process 1 of a container; `None`: this very one.
     pub(crate) binary: Option<std::path::PathBuf>,
     /// Host paths that runners may mount read-only.

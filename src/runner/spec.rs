@@ -51,6 +51,8 @@ const DEFAULT_PIDS: i64 = 512;
 const LEAST_PIDS: i64 = 16;
 /// A started container that gets no job for this long ends by itself.
 const WAIT_SECS: u32 = 120;
+/// The network of a container where neither its runner nor the host names one.
+pub(crate) const NETWORK: &str = "bridge";
 /// Default of `standby_secs`.
 const STANDBY_SECS: u32 = 600;
 
@@ -69,6 +71,8 @@ pub(crate) struct HostFacts {
     pub(crate) mirror: Option<String>,
     /// What runs.
     pub(crate) image: Image,
+    /// The network where the runner names none; `None`: [`NETWORK`].
+    pub(crate) network: Option<String>,
     /// Read-only mounts, checked against the host's allow list: host path and container path.
     pub(crate) mounts: Vec<(String, String)>,
 }
@@ -305,7 +309,8 @@ fn settings(
     let network = wanted
         .network
         .clone()
-        .unwrap_or_else(|| "bridge".to_owned());
+        .or_else(|| host.network.clone())
+        .unwrap_or_else(|| NETWORK.to_owned());
     if !is_network(&network) {
         wrong.push(format!(
             "`network` is `{network}`; expected `bridge`, `none`, `host` or the name of a Docker network"
@@ -464,8 +469,27 @@ mod tests {
             image: Image::Default {
                 reference: "windlass-runner:0123456789abcdef".to_owned(),
             },
+            network: None,
             mounts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_network_is_what_the_runner_says_or_else_the_host() {
+        let network = |wanted: Option<&str>, host_has: Option<&str>| {
+            let wanted = DockerConfiguration {
+                network: wanted.map(str::to_owned),
+                ..DockerConfiguration::default()
+            };
+            let host = HostFacts {
+                network: host_has.map(str::to_owned),
+                ..host()
+            };
+            run(&wanted, &host).expect("described").settings.network
+        };
+        assert_eq!(network(None, None), "bridge");
+        assert_eq!(network(None, Some("none")), "none");
+        assert_eq!(network(Some("bridge"), Some("none")), "bridge");
     }
 
     fn run(wanted: &DockerConfiguration, host: &HostFacts) -> Result<ContainerSpec, LaunchError> {

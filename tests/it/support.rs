@@ -304,6 +304,8 @@ impl Place {
             .env("HOME", self.root.path().join("home"))
             .env("WINDLASS_DATA_DIR", self.data())
             .env("WINDLASS_CONFIG_FILE", self.root.path().join("config.yaml"))
+            // Whatever needs a network says so: everything else is shown to do without.
+            .env("WINDLASS_DOCKER_NETWORK", "none")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         if self.launcher.is_none() {

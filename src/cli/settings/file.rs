@@ -62,6 +62,9 @@ pub(crate) struct File {
     /// Socket of the Docker daemon; `DOCKER_HOST` or the platform's where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) docker_host: Option<String>,
+    /// The network of containers whose runner names none; `bridge` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) docker_network: Option<String>,
     /// What `windlass serve` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) serve: Option<ServeFile>,

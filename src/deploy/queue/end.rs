@@ -49,6 +49,7 @@ impl Service {
                 failure_class,
                 message,
             } => {
+                self.left_open_as_heard(&mut writing, &row).await?;
                 self.end(&mut writing, row, outcome, Some(failure_class), &message)
                     .await?;
             }

@@ -11,6 +11,7 @@
 
 mod claim;
 mod end;
+mod heard;
 pub(super) mod lease;
 mod said;
 

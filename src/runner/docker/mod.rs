@@ -205,6 +205,7 @@ impl DockerLauncher {
             state: place::state(&self.host, env_uuid, &daemon.id, daemon.elsewhere, owner)?,
             mirror: mirror.map(|mirror| mirror.display().to_string()),
             image,
+            network: self.host.docker_network.clone(),
             mounts: place::mounts(&wanted.mounts, &self.host.mount_allow)?,
         })
     }

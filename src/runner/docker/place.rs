@@ -250,6 +250,7 @@ mod tests {
             instance: "instance".to_owned(),
             mirror: None,
             docker_host: None,
+            docker_network: None,
             binary: None,
             mount_allow: Vec::new(),
             environment_allow: None,

@@ -24,6 +24,7 @@ use crate::runner::engine::{Command, Kind as EngineKind};
 use crate::runner::event::{Finished, Kind};
 use crate::runner::host::advice;
 use crate::runner::job::{Action, Job};
+use crate::runner::memory_setting;
 use crate::wire::deployments::RunRecord;
 use crate::wire::state::Open;
 
@@ -56,8 +57,9 @@ pub(crate) struct Run<'a> {
     pub(super) prepared: Option<Prepared>,
     /// The root module, plans, and the state that a plan looks at, in memory.
     pub(super) memory: Vec<OwnedFd>,
-    /// How often the memory limit had killed something before.
+    /// How often the memory limit had killed something before, and what raises the limit.
     pub(super) memory_kills: u64,
+    pub(super) memory_setting: &'static str,
     pub(super) facts: Facts,
 }
 
@@ -264,6 +266,7 @@ impl<'a> Run<'a> {
             prepared: None,
             memory,
             memory_kills: place::memory_kills().unwrap_or(0),
+            memory_setting: memory_setting(&options.launcher),
             facts,
         })
     }

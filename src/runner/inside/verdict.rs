@@ -77,7 +77,8 @@ impl Run<'_> {
             return Err(Failure::new(
                 FailureClass::OutOfMemory,
                 format!(
-                    "the memory limit{limit} was hit during `{name}`{peak}; raise `memory_bytes` of the runner"
+                    "the memory limit{limit} was hit during `{name}`{peak}; raise {} of the runner",
+                    self.memory_setting
                 ),
             ));
         }

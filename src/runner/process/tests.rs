@@ -21,6 +21,7 @@ fn launcher(dir: &Path, script: &str) -> ProcessLauncher {
             instance: "i".into(),
             mirror: None,
             docker_host: None,
+            docker_network: None,
             binary: None,
             mount_allow: Vec::new(),
             environment_allow: None,

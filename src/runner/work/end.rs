@@ -2,7 +2,7 @@
 
 use crate::model::phase::{FailureClass, Outcome};
 use crate::runner::inside::{NO_SPACE, UNUSABLE};
-use crate::runner::{Exit, Launch, LaunchError, RunEnd, event::Event, event::Kind};
+use crate::runner::{Exit, Launch, LaunchError, RunEnd, event::Event, event::Kind, memory_setting};
 
 /// After this many attempts that never began, the deployment fails.
 pub(crate) const ATTEMPTS: u32 = 5;
@@ -81,8 +81,9 @@ pub(crate) fn of(
             outcome: failed,
             failure_class: FailureClass::OutOfMemory,
             message: format!(
-                "the {what} hit its memory limit{} and was killed before it could report; {goes_on}. Raise `memory_bytes` of the runner",
-                limit(launch)
+                "the {what} hit its memory limit{} and was killed before it could report; {goes_on}. Raise {} of the runner",
+                limit(launch),
+                memory_setting(launch.launcher())
             ),
         };
     }

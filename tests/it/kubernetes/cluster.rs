@@ -196,6 +196,11 @@ impl Ground {
 
     /// The same on this node.
     pub(crate) fn on(cluster: &Arc<Cluster>, shipped: &str, more: Value) -> Self {
+        Self::of(cluster, Place::without_engine(), shipped, more)
+    }
+
+    /// The same with this data directory.
+    pub(crate) fn of(cluster: &Arc<Cluster>, place: Place, shipped: &str, more: Value) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let namespace = format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         cluster.apply(
@@ -208,7 +213,7 @@ impl Ground {
                 .replace("  name: windlass\n", &format!("  name: {namespace}\n")),
         );
         let ground = Self {
-            place: Place::without_engine(),
+            place,
             namespace,
             node: Arc::clone(cluster),
         };

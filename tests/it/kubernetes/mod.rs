@@ -2,6 +2,7 @@
 
 mod away;
 mod cluster;
+mod killed;
 mod trouble;
 
 use std::collections::BTreeSet;

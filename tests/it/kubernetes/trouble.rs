@@ -54,17 +54,22 @@ const NOTE: &str =
 
 fn ground(more: Value) -> Ground {
     let ground = Ground::with(SHIPPED, more);
+    modules(&ground);
+    ground
+}
+
+/// Makes the modules known, and writes a manifest for each.
+pub(super) fn modules(ground: &Ground) {
     let place = &ground.place;
     place.write("modules.yaml", MODULES);
     place.ok(["apply", "-f", "modules.yaml"]);
     place.write("hold.yaml", HOLD);
     place.write("eat.yaml", EAT);
     place.write("note.yaml", NOTE);
-    ground
 }
 
 /// The pod of the one run that goes on.
-fn pod(ground: &Ground) -> String {
+pub(super) fn pod(ground: &Ground) -> String {
     let pods = ground.get("pods");
     assert_eq!(pods.len(), 1, "{pods:#?}");
     pods[0]["metadata"]["name"]
@@ -83,7 +88,7 @@ fn inside(node: &Cluster, ground: &Ground, pod: &str, words: &[&str]) -> bool {
 }
 
 /// Deploys what stands still and waits until it does; returns the client and the deployment.
-fn held(node: &Cluster, ground: &Ground) -> (Client, String) {
+pub(super) fn held(node: &Cluster, ground: &Ground) -> (Client, String) {
     let mut client = ground.place.start(ground.deploy("dev", "hold.yaml"));
     wait_until("the module stands still", || {
         if let Some(done) = client.over() {
@@ -95,7 +100,7 @@ fn held(node: &Cluster, ground: &Ground) -> (Client, String) {
     (client, ground.place.newest("dev"))
 }
 
-fn let_go(ground: &Ground) {
+pub(super) fn let_go(ground: &Ground) {
     assert!(inside(
         cluster(),
         ground,
@@ -285,10 +290,10 @@ fn a_memory_limit_that_is_hit_is_named_with_the_limit() {
         record["windlass"]["failure_class"], "out_of_memory",
         "{record:#}"
     );
-    assert!(
-        record["status_message"].to_string().contains("192"),
-        "{record:#}"
-    );
+    let message = record["status_message"].to_string();
+    for part in ["192", "resources.limits.memory"] {
+        assert!(message.contains(part), "{record:#}");
+    }
 }
 
 /// Deploys with this pod template and returns class and message.
@@ -363,9 +368,7 @@ fn what_holds_a_pod_up_is_named_while_it_is_waited_for_and_at_the_end() {
 fn a_node_that_is_gone_ends_its_run_as_lost() {
     let node = Cluster::of_its_own();
     let ground = Ground::on(&node, SHIPPED, json!({}));
-    ground.place.write("modules.yaml", MODULES);
-    ground.place.ok(["apply", "-f", "modules.yaml"]);
-    ground.place.write("hold.yaml", HOLD);
+    modules(&ground);
     let (client, id) = held(&node, &ground);
     node.stop_node();
     // Until somebody says so, a node that does not answer may still carry its pods.
