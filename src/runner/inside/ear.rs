@@ -41,6 +41,8 @@ pub(crate) struct Heard {
     pub(crate) outputs: Map<String, Value>,
     /// Who holds the state lock.
     pub(crate) lock: Option<String>,
+    /// Whether the state is another one than that which was planned on.
+    pub(crate) stale: bool,
     /// Errors.
     pub(crate) errors: u32,
     /// Whether a provider is in no place where it was looked for.
@@ -217,6 +219,11 @@ impl Heard {
                     ]
                     .contains(&diagnostic.summary.as_str());
                     self.local_exec |= diagnostic.summary == "local-exec provisioner error";
+                    self.stale |= [
+                        "Saved plan is stale",
+                        "Saved plan does not match the given state",
+                    ]
+                    .contains(&diagnostic.summary.as_str());
                     if let Some(holder) = words::lock_holder(diagnostic) {
                         self.lock = Some(holder);
                     }

@@ -95,6 +95,10 @@ impl Run<'_> {
                     FailureClass::LockHeld,
                     format!("{holder}; wait for it, or find out why it did not let go"),
                 ),
+                None if heard.stale => Failure::new(
+                    FailureClass::StalePlan,
+                    "somebody changed the state between the plan and its apply, so nothing was applied; deploy again",
+                ),
                 None if heard.local_exec && !Path::new("/bin/sh").exists() => Failure::new(
                     class,
                     format!(
