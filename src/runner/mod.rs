@@ -190,6 +190,10 @@ pub(crate) trait Desk: Send + Sync {
     }
     /// Runs that are claimed, not ended and this worker's to carry on: after a restart, all of them are adopted or given back.
     fn running(&self) -> impl Future<Output = Result<Vec<Adoptable>, DeskError>> + Send;
+    /// Every run that is not over and was this worker's, also one that cannot be read: nothing of it is removed.
+    fn held(&self) -> impl Future<Output = Result<Vec<RunKey>, DeskError>> + Send {
+        async { Ok(Vec::new()) }
+    }
     /// Records what was started, before the job is written to it. `Ok(false)`: the attempt is stale, stop it.
     fn launched(
         &self,
@@ -233,6 +237,10 @@ pub(crate) trait Desk: Send + Sync {
         &self,
         keys: &[RunKey],
     ) -> impl Future<Output = Result<Vec<RunKey>, DeskError>> + Send;
+    /// Returns when a desk that did not answer does again, where that is found out: nobody need wait any longer to ask.
+    fn back(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
     /// Waits until something may have changed, `max` at most.
     fn changed(&self, max: std::time::Duration) -> impl Future<Output = ()> + Send;
 }

@@ -236,7 +236,12 @@ pub(crate) fn name(key: &RunKey) -> String {
 
 /// Reads [`name`]; `None` for any other name, also for one that stands by.
 pub(crate) fn key_of(name: &str) -> Option<RunKey> {
-    let (run, attempt) = name.strip_prefix("windlass-")?.rsplit_once('-')?;
+    key_in(name.strip_prefix("windlass-")?)
+}
+
+/// The attempt in the text of its key.
+pub(crate) fn key_in(text: &str) -> Option<RunKey> {
+    let (run, attempt) = text.rsplit_once('-')?;
     uuid::Uuid::try_parse(run).ok()?;
     Some(RunKey {
         run: run.to_owned(),

@@ -14,7 +14,7 @@ use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
 use crate::store::deployments::{Connection, feed, leases, resources, rows, runs, turns};
 use crate::store::objects::environments;
-use crate::store::{StoreError, Writing, clock};
+use crate::store::{StoreError, Trouble, Writing, clock};
 use crate::wire::deployments::{Base, DeploymentCreate, What};
 use crate::wire::state::Open;
 
@@ -518,6 +518,10 @@ impl Service {
                 .map_err(|source| StoreError::document("a handle", source))?;
             let assignment = match self.assignment(&mut reading, lease, &row, None).await {
                 Ok(prepared) => prepared.assignment,
+                // A database that went away says nothing about the run.
+                Err(Error::Store(error)) if Trouble::of(&error).is_some() => {
+                    return Err(Error::Store(error));
+                }
                 // One that cannot be read must not keep the others from being adopted.
                 Err(error) => {
                     tracing::error!(deployment = row.id, %error, "a run cannot be adopted");

@@ -119,6 +119,19 @@ impl Desk for LocalDesk {
         self.service.running(&self.lease).await.map_err(desk)
     }
 
+    async fn held(&self) -> Result<Vec<RunKey>, DeskError> {
+        let work = async {
+            let mut reading = self.service.store.reading().await?;
+            let open = runs::open_of(&mut reading, self.lease.instance()).await?;
+            let keys = open.into_iter().map(|attempt| RunKey {
+                run: attempt.run,
+                attempt: attempt.attempt,
+            });
+            Ok::<_, StoreError>(keys.collect())
+        };
+        work.await.map_err(desk)
+    }
+
     async fn launched(&self, key: &RunKey, handle: &Handle) -> Result<bool, DeskError> {
         let work = async {
             let mut writing = self.service.store.writing().await?;

@@ -29,7 +29,7 @@ use super::inside::spool::EVENTS;
 use super::job::Job;
 use super::{
     Assignment, Exit, Handle, HostSettings, Launch, LaunchError, Launcher, RunKey, environment,
-    host, inside, mirror, state,
+    host, inside, mirror, spec, state,
 };
 use crate::model::phase::FailureClass;
 use crate::wire::runners::ProcessConfiguration;
@@ -333,6 +333,25 @@ impl Launcher for ProcessLauncher {
 
     async fn left_open(&self, assignment: &Assignment, state: Option<Vec<u8>>) -> Option<Open> {
         state::left_open(&self.settings.data_dir, assignment, state).await
+    }
+
+    async fn sweep(
+        &self,
+        owned: &(dyn Fn(&RunKey) -> bool + Send + Sync),
+    ) -> Result<(), LaunchError> {
+        // A worker may be killed between the record of an end and the removal of what it was the end of.
+        let Ok(entries) = std::fs::read_dir(self.settings.data_dir.join("spool")) else {
+            return Ok(());
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let keys: Vec<RunKey> = names.filter_map(|name| spec::key_in(&name)).collect();
+        for key in keys {
+            if !owned(&key) {
+                tracing::info!(run = %key, "what belongs to no run any more is removed");
+                self.remove(&key, None).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn remove(&self, key: &RunKey, handle: Option<&Handle>) -> Result<(), LaunchError> {

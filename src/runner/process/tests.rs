@@ -242,3 +242,36 @@ async fn a_job_carries_the_digest_of_the_engine_that_its_runner_names() {
     assert!(digests[0].starts_with("sha256:"), "{digests:?}");
     assert_ne!(digests[0], digests[1]);
 }
+
+#[tokio::test]
+async fn what_belongs_to_no_run_is_swept_and_what_is_owned_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let launcher = launcher(dir.path(), "exec sleep 600");
+    let mut handles = Vec::new();
+    for attempt in [1, 2] {
+        let mut assignment = assignment();
+        assignment.key = RunKey {
+            run: ENV.into(),
+            attempt,
+        };
+        let handle = launcher.ensure(&assignment, &|_| {}).await;
+        handles.push(process(&handle.expect("starts")).expect("a process"));
+    }
+    let other = launcher.settings.data_dir.join("spool/of-somebody-else");
+    std::fs::create_dir(&other).expect("made");
+    launcher
+        .sweep(&|key| key.attempt == 2)
+        .await
+        .expect("sweeps");
+    let is_there = |attempt: u32| {
+        let run = ENV.to_owned();
+        launcher.spool(&RunKey { run, attempt }).exists()
+    };
+    assert!(!is_there(1) && is_there(2) && other.exists());
+    let alive = handles
+        .iter()
+        .map(|(pid, since)| session::is_alive(*pid, *since));
+    assert_eq!(alive.collect::<Vec<_>>(), [false, true]);
+    launcher.sweep(&|_| false).await.expect("sweeps");
+    assert!(!is_there(2));
+}

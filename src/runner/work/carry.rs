@@ -91,13 +91,13 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     if begun && matches!(end, RunEnd::Died { .. }) {
         let state = match assignment.job.local_state {
             true => None,
-            false => persist(key, || desk.state(key)).await,
+            false => persist(desk, key, || desk.state(key)).await,
         };
         if let Some(open) = launcher.left_open(assignment, state).await {
-            persist(key, || desk.left_open(key, open.clone())).await;
+            persist(desk, key, || desk.left_open(key, open.clone())).await;
         }
     }
-    persist(key, || desk.complete(key, end.clone())).await;
+    persist(desk, key, || desk.complete(key, end.clone())).await;
     over();
     if begun {
         run.remove(handle.as_ref()).await;
@@ -143,7 +143,7 @@ impl<D: Desk, L: Launcher> Run<'_, D, L> {
             Err(end) => return Begun::Not(end),
         };
         let key = self.key();
-        if !persist(key, || self.desk.launched(key, &handle)).await {
+        if !persist(self.desk, key, || self.desk.launched(key, &handle)).await {
             return Begun::Stale(handle);
         }
         if self.cancel.is_cancelled() {
@@ -282,7 +282,7 @@ impl<D: Desk, L: Launcher> Run<'_, D, L> {
             .filter(|event| event.seq > said.last_seq)
             .collect();
         if !fresh.is_empty() {
-            persist(key, || self.desk.events(key, fresh.clone())).await;
+            persist(self.desk, key, || self.desk.events(key, fresh.clone())).await;
             fresh.iter().for_each(|event| said.hear(event));
         }
         said.finished.is_some()
@@ -320,8 +320,9 @@ impl<D: Desk, L: Launcher> Run<'_, D, L> {
 }
 
 /// Asks the desk until it answers: nothing that a run said may be dropped.
-async fn persist<T, F, R>(key: &RunKey, mut ask: F) -> T
+async fn persist<D, T, F, R>(desk: &D, key: &RunKey, mut ask: F) -> T
 where
+    D: Desk,
     F: FnMut() -> R,
     R: Future<Output = Result<T, DeskError>>,
 {
@@ -332,7 +333,10 @@ where
             Err(error) => {
                 failures += 1;
                 tracing::warn!(run = %key, error = %chain(&error), "asking the desk again");
-                tokio::time::sleep(pause(failures)).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause(failures)) => {}
+                    () = desk.back() => {}
+                }
             }
         }
     }

@@ -207,9 +207,8 @@ where
                 return Ok(false);
             }
         };
-        if due(self.swept, SWEEP) {
+        if due(self.swept, SWEEP) && self.sweep().await {
             self.swept = Some(Instant::now());
-            self.sweep();
         }
         let launchers = &self.launchers;
         let standing_by = launchers.docker.tend().await
@@ -343,15 +342,22 @@ where
         });
     }
 
-    /// Removes in the background what no run owns.
-    fn sweep(&mut self) {
+    /// Removes in the background what no run owns; `false`: who owns what is not known now.
+    async fn sweep(&mut self) -> bool {
+        let held = match self.desk.held().await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "nothing is swept");
+                return false;
+            }
+        };
         let docker = Arc::clone(&self.launchers.docker);
         let process = Arc::clone(&self.launchers.process);
         let active = Arc::clone(&self.active);
         self.aside.spawn(async move {
             let owned = |key: &RunKey| {
                 let active = active.lock().unwrap_or_else(PoisonError::into_inner);
-                active.contains_key(key)
+                active.contains_key(key) || held.contains(key)
             };
             for outcome in [docker.sweep(&owned).await, process.sweep(&owned).await] {
                 if let Err(error) = outcome {
@@ -359,6 +365,7 @@ where
                 }
             }
         });
+        true
     }
 
     /// How many places for runs are taken.
