@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +31,8 @@ const FAILURES: u32 = 8;
 const AT_ONCE: usize = 4 << 20;
 /// How often what the server knows of runs is looked at.
 const COMPARE: Duration = Duration::from_secs(60);
-/// Longest pause before a server that is away is asked again.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause before a server that is away is asked again: what runs here is carried on within seconds of its return.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Least time between two questions while there is work that nobody takes.
 const REST: Duration = Duration::from_millis(200);
 
@@ -52,6 +53,8 @@ pub(super) struct AgentDesk {
     news: Notify,
     /// Something changed for the server: another run, or one less.
     changed: Notify,
+    /// The server answers again.
+    back: Notify,
     /// Why the agent must stop, once it must.
     fenced: Mutex<Option<String>>,
     stop: CancellationToken,
@@ -95,6 +98,7 @@ impl AgentDesk {
             failures: Mutex::default(),
             news: Notify::new(),
             changed: Notify::new(),
+            back: Notify::new(),
             fenced: Mutex::default(),
             stop,
         }
@@ -124,10 +128,17 @@ impl AgentDesk {
             ));
         }
         let answer = self.link.ask(epoch, say).await;
-        if let Err(Trouble::Fenced(why)) = &answer {
-            self.fence(why.clone());
+        match answer {
+            // We ourselves: what was said under the lease before, and came late.
+            Err(Trouble::Fenced(_)) if epoch != self.epoch.load(Ordering::Acquire) => Err(
+                Trouble::Away("it has given a new lease meanwhile".to_owned()),
+            ),
+            Err(Trouble::Fenced(why)) => {
+                self.fence(why.clone());
+                Err(Trouble::Fenced(why))
+            }
+            other => other,
         }
-        answer
     }
 
     /// Sends something about a run; finds out what the server will never take.
@@ -251,6 +262,7 @@ impl AgentDesk {
                 None => self.begin().await.map(|length| {
                     lease = Some(length);
                     self.news.notify_waiters();
+                    self.back.notify_waiters();
                 }),
                 Some(_) if compared.elapsed() > COMPARE => {
                     compared = tokio::time::Instant::now();
@@ -262,6 +274,7 @@ impl AgentDesk {
                 Ok(()) => {
                     if failures > 0 {
                         tracing::info!("the server answers again");
+                        self.back.notify_waiters();
                     }
                     failures = 0;
                     self.link.tend_key(self.key_days).await;
@@ -390,6 +403,16 @@ impl Desk for AgentDesk {
         Ok(self.journal.runs())
     }
 
+    async fn held(&self) -> Result<Vec<RunKey>, DeskError> {
+        // What the journal lacks, the server may know of.
+        match self.epoch.load(Ordering::Acquire) {
+            0 => Err(desk(anyhow::anyhow!(
+                "the server was not reached since the agent began"
+            ))),
+            _ => Ok(self.journal.keys()),
+        }
+    }
+
     async fn launched(&self, key: &RunKey, handle: &Handle) -> Result<bool, DeskError> {
         self.journal
             .change(key, |run| run.handle = Some(handle.clone()))
@@ -438,6 +461,18 @@ impl Desk for AgentDesk {
         self.tell_events(key, pile).await
     }
 
+    async fn state(&self, key: &RunKey) -> Result<Option<Vec<u8>>, DeskError> {
+        match self.say(Say::State { key: key.clone() }).await {
+            Ok(Reply::State(state)) => state
+                .map(|text| BASE64_STANDARD.decode(text))
+                .transpose()
+                .map_err(|error| desk(error.into())),
+            // An older server does not know the question; then all that was noted counts as open.
+            Ok(_) | Err(Trouble::Refused(_)) => Ok(None),
+            Err(trouble) => Err(desk(trouble.told())),
+        }
+    }
+
     async fn left_open(&self, key: &RunKey, open: Open) -> Result<(), DeskError> {
         let say = Say::LeftOpen {
             key: key.clone(),
@@ -470,6 +505,10 @@ impl Desk for AgentDesk {
             .filter(|key| cancelled.contains(key))
             .cloned()
             .collect())
+    }
+
+    async fn back(&self) {
+        self.back.notified().await;
     }
 
     async fn changed(&self, max: Duration) {

@@ -6,6 +6,7 @@ mod show;
 
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio::time::Instant;
 
 use self::protocol::{Reply, Say};
@@ -117,6 +118,10 @@ impl Service {
                 let skipped = self.skip(desk.lease(), &key, seq).await;
                 skipped.map_err(|error| of_lease(desk.lease(), error))?;
                 Reply::Done
+            }
+            Say::State { key } => {
+                let state = at_desk(&desk, desk.state(&key).await)?;
+                Reply::State(state.map(|state| BASE64_STANDARD.encode(state)))
             }
             Say::LeftOpen { key, open } => {
                 at_desk(&desk, desk.left_open(&key, open).await)?;

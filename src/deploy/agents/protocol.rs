@@ -84,6 +84,11 @@ pub(crate) enum Say {
         /// Its number.
         seq: u64,
     },
+    /// It wants to see the state that the server keeps, after a run that died.
+    State {
+        /// The attempt.
+        key: RunKey,
+    },
     /// What a run that died left open.
     LeftOpen {
         /// The attempt.
@@ -133,6 +138,8 @@ pub(crate) enum Reply {
     Running(Vec<Adoptable>),
     /// To `launched`: whether the attempt is still the one that counts.
     Launched(bool),
+    /// To `state`: the state in base64, if there is one.
+    State(Option<String>),
     /// To everything else.
     Done,
 }
@@ -187,6 +194,7 @@ mod tests {
                 r#"{{"events":{{{key},"events":[{{"v":1,"run":"r","attempt":1,"seq":1,"at_us":1,"kind":{{"accepted":{{"bundle_digest":"sha256:0"}}}}}}]}}}}"#
             ),
             format!(r#"{{"skip":{{{key},"seq":1}}}}"#),
+            format!(r#"{{"state":{{{key}}}}}"#),
             format!(r#"{{"left_open":{{{key},"open":{{"unrecorded":[],"in_flight":[]}}}}}}"#),
             format!(r#"{{"complete":{{{key},"end":"finished"}}}}"#),
             format!(r#"{{"complete":{{{key},"end":{{"never_began":{{"message":"m"}}}}}}}}"#),

@@ -1,12 +1,15 @@
 //! Agents at the server's desk: what each may take, and what is not taken from one whose place another has.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::deploy::agents::AgentError;
 use crate::deploy::agents::protocol::{Reply, Say};
+use crate::deploy::hosted::{Locked, Proof};
 use crate::store::agents::{self, Agent, Enrolment};
 use crate::store::host::Seat;
+use crate::store::identity::tokens::Secret;
 use crate::wire::agents::About;
 use crate::wire::runners::Runner;
 
@@ -33,13 +36,18 @@ fn about() -> About {
 impl World {
     /// With leases of this length, a runner of agents and one agent.
     async fn with_agent(on: On, lease: std::time::Duration) -> (Self, Agent) {
+        Self::with_agent_and(on, lease, "local").await
+    }
+
+    /// The same, with the state of its environments somewhere else.
+    async fn with_agent_and(on: On, lease: std::time::Duration, storage: &str) -> (Self, Agent) {
         let world = Self::new(on).await;
         let runner = Runner {
             id: "edge".into(),
             org_id: ORG.into(),
             description: None,
             runner_configuration: map(json!({"type": "agent", "launcher": {"type": "process"}})),
-            state_storage_configuration: map(json!({"type": "local"})),
+            state_storage_configuration: map(json!({"type": storage})),
             created_at: String::new(),
             updated_at: String::new(),
             windlass: None,
@@ -70,6 +78,7 @@ impl World {
         drop((service, desk));
         let settings = Settings {
             lease,
+            state_url: Some("http://windlass.example".to_owned()),
             ..Settings::default()
         };
         let service = Service::new(store, settings);
@@ -201,6 +210,48 @@ async fn one_whose_place_another_has_writes_nothing_and_a_late_word_of_the_curre
         assert!(world.say(&agent, new, complete()).await.is_ok());
     }
     assert_eq!(world.get(&accepted.id).await.status, "succeeded");
+}
+
+on_both!(
+    an_agent_is_shown_the_state_that_the_server_keeps_for_what_it_carries_and_for_nothing_else
+);
+async fn an_agent_is_shown_the_state_that_the_server_keeps_for_what_it_carries_and_for_nothing_else(
+    on: On,
+) {
+    let (world, agent) = World::with_agent_and(on, LONG, "windlass").await;
+    world.accepted(on_edge("dev")).await;
+    let epoch = world.hello(&agent, "/here").await.expect("holds");
+    let run = world.claim_for(&agent, epoch, &[]).await.expect("its turn");
+    let shown = async |key: &RunKey| {
+        let say = Say::State { key: key.clone() };
+        match world.say(&agent, epoch, say).await {
+            Ok(Reply::State(state)) => state,
+            _ => panic!("it answers something else"),
+        }
+    };
+    assert_eq!(shown(&run.key).await, None, "there is none yet");
+    let given = run.job.state.clone().expect("a hosted state");
+    let proof = Proof {
+        env_uuid: run.env_uuid.clone(),
+        secret: Secret::sent(&given.password),
+        username: format!("{}-1", given.username),
+    };
+    let lock = json!({"ID": "a", "Who": "me@edge"}).to_string();
+    let locked = world.service.hosted_lock(&proof, lock.as_bytes()).await;
+    assert!(matches!(locked, Ok(Locked::Yes)));
+    let state = json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {}, "resources": []});
+    let state = state.to_string();
+    let written = world
+        .service
+        .hosted_write(&proof, Some("a"), state.as_bytes());
+    written.await.expect("writes");
+    let encoded = BASE64_STANDARD.encode(&state);
+    assert_eq!(shown(&run.key).await, Some(encoded));
+    let other = RunKey {
+        attempt: 2,
+        ..run.key.clone()
+    };
+    assert_eq!(shown(&other).await, None);
 }
 
 on_both!(a_copy_is_refused_while_the_first_one_is_heard_of_and_a_removed_agent_loses_what_it_had);
