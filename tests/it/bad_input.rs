@@ -439,6 +439,46 @@ fn an_image_that_is_not_there_is_named() {
     );
 }
 
+/// A registry that knows nobody.
+fn closed_registry() -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"closed\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            );
+        }
+    });
+    address
+}
+
+#[test]
+#[ignore = "needs docker and opentofu"]
+fn a_registry_that_wants_another_login_is_named() {
+    let place = Place::new(Launcher::Docker, Engine::OpenTofu);
+    let image = format!("{}/windlass-test/closed:1", closed_registry());
+    place.write("catalogue/all.yaml", CATALOGUE);
+    place.write(
+        "catalogue/runner.yaml",
+        format!("kind: runner\nid: custom\nrunner_configuration: {{type: docker, image: \"{image}\"}}\nstate_storage_configuration: {{type: local}}\n"),
+    );
+    place.ok(["apply", "-f", "catalogue"]);
+    place.write("good.yaml", GOOD);
+    let mut line = place.deploy("dev", "good.yaml");
+    *line.last_mut().expect("the runner") = "custom".to_owned();
+    place
+        .refused(line)
+        .says(&[&image, "could not be fetched", "`docker pull` it first"]);
+    let record = place.deployment(&place.newest("dev"));
+    assert_eq!(
+        record["windlass"]["failure_class"], "image_missing",
+        "{record:#}"
+    );
+}
+
 fn a_key_that_does_not_fit_says_so(place: &Place) {
     place.write("catalogue/all.yaml", CATALOGUE);
     place.ok(["apply", "-f", "catalogue"]);

@@ -20,6 +20,12 @@ use crate::postgres::Postgres;
 /// Longest wait for anything; only a hanging test meets it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The binary under test; `WINDLASS_TEST_PROGRAM` names a copy, which a build in between does not replace.
+fn program() -> PathBuf {
+    let named = std::env::var_os("WINDLASS_TEST_PROGRAM");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_windlass").into(), PathBuf::from)
+}
+
 /// What is waited for so long; `WINDLASS_TEST_PATIENCE` says more seconds, for what is made large by hand.
 fn patience() -> Duration {
     let asked = std::env::var("WINDLASS_TEST_PATIENCE").ok();
@@ -291,7 +297,7 @@ impl Place {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let mut command = Command::new(program());
         let system = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
         command
             .args(arguments)

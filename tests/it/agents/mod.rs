@@ -1,6 +1,6 @@
 //! Agents: another data directory, which knows a server and which no server knows, carries runs.
 
-mod relay;
+pub(crate) mod relay;
 
 use std::fs;
 use std::path::PathBuf;

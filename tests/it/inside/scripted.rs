@@ -299,6 +299,25 @@ fn a_megabyte_on_one_line_and_bytes_that_are_not_text_come_through() {
 }
 
 #[test]
+fn a_long_diagnostic_and_colours_come_through_and_leave_the_clear_part_short() {
+    let bench = Bench::scripted(
+        r#"case $1 in
+        apply) planned 1; printf '\033[31mred\033[0m and [TRACE] words\n' >&2
+          printf '{"@level":"error","@message":"m","type":"diagnostic","diagnostic":{"severity":"error","summary":"it broke","detail":"'
+          head -c 200000 /dev/zero | tr '\0' d; echo '"}}'; exit 1;;
+        output) echo '{}';; esac"#,
+    );
+    let ended = bench.run("spool", &job("deploy", MAIN));
+    let finished = ended.finished();
+    assert_eq!(finished["failure_class"], "apply_failed", "{finished}");
+    assert!(finished.to_string().len() < 4096);
+    assert!(ended.kind("diagnostic")[0].to_string().len() < 4096);
+    let log = ended.text("logs");
+    assert!(log.contains(&"d".repeat(200_000)));
+    assert!(log.contains("\u{1b}[31mred") && log.contains("[TRACE] words"));
+}
+
+#[test]
 fn what_a_module_leaves_running_is_ended() {
     let bench = Bench::scripted(
         r#"case $1 in apply) planned 1
@@ -584,6 +603,22 @@ fn two_processes_where_one_is_switched_off() {
         ended.kind("progress").last(),
         Some(&&json!({"done": 1, "total": 1}))
     );
+}
+
+#[test]
+fn a_plan_that_the_state_has_outgrown_is_said_to_be_stale() {
+    let bench = Bench::scripted(
+        r#"case $1 in
+        plan) planned 1; for word; do case $word in -out=*) echo the plan > "${word#-out=}";; esac; done; exit 2;;
+        apply) said diagnostic '"diagnostic":{"severity":"error","summary":"Saved plan is stale","detail":"The given plan file can no longer be applied because the state was changed by another operation after the plan was created."}'; exit 1;; esac"#,
+    );
+    let mut wanted = super::job("deploy", MAIN);
+    wanted["shortcuts"] = json!({"one_process": false});
+    let ended = bench.run("one", &wanted);
+    let finished = ended.finished();
+    assert_eq!(finished["failure_class"], "stale_plan", "{finished}");
+    let message = finished["message"].as_str().expect("text");
+    assert!(message.contains("nothing was applied"), "{message}");
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::program::{Lot, seed};
 use super::{settle, table};
+use crate::lot::{Lot, seed};
 use crate::support::{CATALOGUE, Engine, Launcher, Place};
 
 /// How many machines die.

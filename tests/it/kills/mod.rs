@@ -9,6 +9,7 @@ mod matrix;
 mod program;
 mod readable;
 mod requests;
+mod scenarios;
 mod served;
 mod stages;
 mod table;

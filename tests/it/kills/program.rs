@@ -11,12 +11,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::inside::{Bench, Ended, job};
+use crate::lot::{Lot, number, seed};
 use crate::support::{Engine, Launcher, Place, docker, wait_until};
 
 mod random_kills_lose_nothing {
@@ -31,37 +32,6 @@ mod random_kills_lose_nothing {
     fn terraform() {
         super::program(crate::support::Engine::Terraform);
     }
-}
-
-/// A stream of numbers that a seed repeats (splitmix64).
-pub(super) struct Lot(u64);
-
-impl Lot {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn flip(&mut self) -> bool {
-        self.draw().is_multiple_of(2)
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-/// As set, else by the clock.
-pub(super) fn seed() -> u64 {
-    let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    number("WINDLASS_SEED").unwrap_or(clock.as_nanos() as u64)
 }
 
 /// What is killed.
@@ -150,7 +120,7 @@ fn program(engine: Engine) {
         "{} WINDLASS_KILLS={kills} WINDLASS_KILL_MINUTES={minutes} WINDLASS_SEED={seed}",
         engine.name()
     );
-    let mut lot = Lot(seed);
+    let mut lot = Lot::new(seed);
     let mut report = Report::default();
     let began = Instant::now();
     let image = image(engine);

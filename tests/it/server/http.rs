@@ -1,6 +1,6 @@
 //! HTTP as the contract has it, spoken with nothing but a socket: no type and no client of the server is used.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -110,6 +110,16 @@ impl Caller {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        self.attempt(method, path, body).expect("it is answered")
+    }
+
+    /// The same where the server may be away, or go away before it has answered.
+    pub(crate) fn attempt(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<Reply> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -124,15 +134,15 @@ impl Caller {
         }
         request.push_str("\r\n");
         request.push_str(&body);
-        let mut socket = TcpStream::connect(&self.address).expect("the server is there");
-        socket
-            .set_read_timeout(Some(Duration::from_secs(120)))
-            .expect("a limit");
-        socket.write_all(request.as_bytes()).expect("it is sent");
+        let mut socket = TcpStream::connect(&self.address)?;
+        socket.set_read_timeout(Some(Duration::from_secs(120)))?;
+        socket.write_all(request.as_bytes())?;
         let mut bytes = Vec::new();
-        socket.read_to_end(&mut bytes).expect("it is answered");
+        socket.read_to_end(&mut bytes)?;
         let text = String::from_utf8(bytes).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
         assert!(
             !head
                 .to_ascii_lowercase()
@@ -140,10 +150,16 @@ impl Caller {
             "these answers have a length"
         );
         let status = head.split_whitespace().nth(1).expect("a status");
-        Reply {
+        let reply = Reply {
             status: status.parse().expect("a number"),
             head: head.to_owned(),
             text: body.to_owned(),
+        };
+        match reply.header("content-length").map(str::parse) {
+            Some(Ok(length)) if reply.text.len() < length => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            _ => Ok(reply),
         }
     }
 }
