@@ -156,6 +156,7 @@ fn projects_and_environments() -> Routes {
         .routes(routes!(states::get))
         .routes(routes!(states::import))
         .routes(routes!(states::dismiss))
+        .routes(routes!(states::relocate))
         .routes(routes!(states::versions))
         .routes(routes!(states::pull))
         .routes(routes!(states::restore))

@@ -1,4 +1,4 @@
-//! The state of an environment: looked at, and settled after a kill. Ours, beside v1.
+//! The state of an environment: looked at, settled after a kill, moved. Ours, beside v1.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::deploy::Settle;
 use crate::model::diag::pointer;
 use crate::wire::ErrorBody;
 use crate::wire::deployments::Deployment;
-use crate::wire::state::{StateSettle, StateVersion, StateVersions, StateView};
+use crate::wire::state::{StateMove, StateSettle, StateVersion, StateVersions, StateView};
 
 /// Reads where the state of an environment is and what killed runs left open.
 #[utoipa::path(
@@ -70,6 +70,35 @@ pub(crate) async fn dismiss(
     body: Body,
 ) -> Result<(StatusCode, Json<Deployment>), Refusal> {
     settle(&app, &caller, of, body, Settle::Dismiss).await
+}
+
+/// Takes the state to the state storage of another runner, or of the same one after that was changed. It is left where it
+/// was as well.
+#[utoipa::path(
+    post,
+    path = "/projects/{project}/envs/{env}/state/actions/move",
+    request_body = StateMove,
+    responses(
+        (status = 201, body = Deployment, description = "The run"),
+        (status = 409, body = ErrorBody, description = "There is no state, it is there already, it cannot be reached from there, or a deployment is executing"),
+    )
+)]
+pub(crate) async fn relocate(
+    State(app): State<App>,
+    caller: Caller,
+    Path((org, project, env)): Path<(String, String, String)>,
+    Body(mut fields): Body,
+) -> Result<(StatusCode, Json<Deployment>), Refusal> {
+    let mut found = Problems::default();
+    let body = StateMove {
+        runner: fields.text(&mut found, "runner", Text::up_to(usize::MAX)),
+        log_recipients: fields.each(&mut found, "log_recipients"),
+    };
+    fields.only(&mut found, |key| format!("unknown field \"{key}\""));
+    found.check()?;
+    let of = (&*org, &*project, &*env);
+    let run = app.service.move_state(of, body, &caller.user).await?;
+    Ok((StatusCode::CREATED, Json(run)))
 }
 
 /// Lists the versions that this server keeps of the state of an environment, and who holds its lock.

@@ -561,6 +561,7 @@ mod tests {
             "state import p e module.a.terraform_data.b[0] --plan-only --runner process",
             "state import p e module.a.terraform_data.b[0]=i-1 terraform_data.c",
             "state dismiss p e module.a.terraform_data.b[0] terraform_data.c --no-prompt",
+            "state move p e --runner r --no-prompt --show-logs",
             "render-active-resource-graph p e --result - --no-open",
             "completion bash",
             "--org o get projects --data-dir /d -d",

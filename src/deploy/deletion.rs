@@ -37,18 +37,8 @@ impl Service {
         delete: Delete,
         by: &str,
     ) -> Result<Environment, Error> {
-        let mut log_recipients = Vec::new();
         let mut problems = Vec::new();
-        for (at, reader) in delete.log_recipients.into_iter().enumerate() {
-            let place = format!("/log_recipients/{at}/recipient");
-            request::recipient(
-                reader,
-                "log_recipients",
-                &place,
-                &mut log_recipients,
-                &mut problems,
-            );
-        }
+        let log_recipients = request::log_readers(delete.log_recipients, &mut problems);
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }

@@ -20,6 +20,7 @@ mod elsewhere;
 mod error;
 mod explain;
 pub(crate) mod hosted;
+mod moving;
 mod offer;
 mod plan;
 pub(crate) mod provider_mirror;

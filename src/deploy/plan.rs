@@ -10,7 +10,7 @@ use super::offer::{Keep, Offer, Sources};
 use super::{Error, Service, compile, runners};
 use crate::catalog::Catalogue;
 use crate::graph::{self, ResourceGraph};
-use crate::hcl::LOCK_FILE;
+use crate::hcl::{self, Backend, Bundle, LOCK_FILE};
 use crate::model::Diagnostic;
 use crate::model::phase::{Mode, Outcome, Phase};
 use crate::runner::job::Label;
@@ -20,6 +20,8 @@ use crate::wire::deployments::{Diff, Graph, Metrics};
 
 /// Version of the stored form.
 const VERSION: u32 = 1;
+/// The root module.
+const MAIN: &str = "main.tf";
 
 /// A bundle as it is stored and as a job carries it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -48,6 +50,32 @@ impl StoredBundle {
             digest,
             labels,
         }
+    }
+
+    /// The same code for a state that lies there; it is another bundle only where the state was moved since.
+    fn placed(mut self, backend: &Backend, uuid: &str) -> Result<Self, Error> {
+        let Some(main) = self.text(MAIN) else {
+            return Ok(self);
+        };
+        let unread = || {
+            Error::Internal(
+                "the bundle of the last deployment does not say where its state lies".to_owned(),
+            )
+        };
+        let placed = hcl::with_backend(&main, backend, uuid).ok_or_else(unread)?;
+        if placed == main {
+            return Ok(self);
+        }
+        self.files
+            .insert(MAIN.to_owned(), BASE64_STANDARD.encode(placed));
+        let files = self
+            .files
+            .iter()
+            .map(|(path, content)| Ok((path.clone(), BASE64_STANDARD.decode(content)?)))
+            .collect::<Result<BTreeMap<String, Vec<u8>>, base64::DecodeError>>()
+            .map_err(|_| unread())?;
+        let digest = Bundle::new(files).digest;
+        Ok(Self { digest, ..self })
     }
 
     /// One file as text.
@@ -161,7 +189,7 @@ impl Service {
         keep: Keep,
     ) -> Result<Plan, Error> {
         if ask.mode.replays() {
-            return replay(ask);
+            return replay(offer, ask);
         }
         let mut offer = match ask.target {
             // Going back: the modules and providers of then. What is needed to remove what came since is in the graph
@@ -193,9 +221,9 @@ pub(super) fn empty_manifest() -> Value {
     serde_json::json!({ "workloads": {} })
 }
 
-/// Destroying and settling replay the last bundle as it was, with the newest lock file; nothing of the catalogue is
-/// asked.
-fn replay(ask: &Ask<'_>) -> Result<Plan, Error> {
+/// Destroying and settling replay the last bundle as it was, with the newest lock file and the place where the state lies
+/// now; nothing of the catalogue is asked.
+fn replay(offer: &Offer, ask: &Ask<'_>) -> Result<Plan, Error> {
     let what = if ask.mode == Mode::Destroy {
         "destroy an environment"
     } else {
@@ -203,7 +231,9 @@ fn replay(ask: &Ask<'_>) -> Result<Plan, Error> {
     };
     let nothing = || Error::Conflict(format!("cannot {what} that has never been deployed"));
     let previous = ask.previous.ok_or_else(nothing)?;
-    let mut bundle = previous.bundle.clone().ok_or_else(nothing)?;
+    let bundle = previous.bundle.clone().ok_or_else(nothing)?;
+    let backend = runners::backend(&offer.runner)?;
+    let mut bundle = bundle.placed(&backend, &offer.context.env_uuid)?;
     if let Some(lock_file) = ask.lock_file {
         // The lock file is no part of the digest.
         bundle
@@ -222,7 +252,7 @@ fn replay(ask: &Ask<'_>) -> Result<Plan, Error> {
         metrics: Metrics::default(),
         bundle,
         warnings: Vec::new(),
-        slice: previous.slice.clone(),
+        slice: previous.slice.clone().placed_as(offer),
     })
 }
 

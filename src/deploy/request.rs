@@ -204,6 +204,19 @@ pub(super) fn recipient(
     );
 }
 
+/// The readers of a log that were asked for; what is no reader is noted.
+pub(super) fn log_readers(
+    asked: Vec<RecipientSpec>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<RecipientSpec> {
+    let mut readers = Vec::new();
+    for (number, reader) in asked.into_iter().enumerate() {
+        let place = format!("/log_recipients/{number}/recipient");
+        recipient(reader, "log_recipients", &place, &mut readers, problems);
+    }
+    readers
+}
+
 /// Adds a reader once.
 pub(super) fn merge(into: &mut Vec<RecipientSpec>, reader: RecipientSpec) {
     match into

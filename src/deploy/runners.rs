@@ -275,16 +275,29 @@ pub(super) fn deadlines(launch: &Launch) -> Option<Deadlines> {
 /// What the engine is told about where its state lies.
 pub(super) fn backend(runner: &RunnerOffer) -> Result<Backend, Error> {
     let storage = &runner.state_storage_configuration;
+    backend_of(kind(storage), storage).map_err(|key| {
+        Error::Conflict(format!(
+            "the state storage of the runner `{}` lacks `{key}`",
+            runner.id
+        ))
+    })
+}
+
+/// The same of a state that lies somewhere already.
+pub(super) fn backend_at(place: &StatePlace) -> Result<Backend, Error> {
+    backend_of(&place.kind, &place.settings).map_err(|key| {
+        Error::Internal(format!(
+            "the place of a state lacks `{key}`, which its type `{}` needs",
+            place.kind
+        ))
+    })
+}
+
+/// Fails with the key that is missing.
+fn backend_of(kind: &str, storage: &Map<String, Value>) -> Result<Backend, &'static str> {
     let text = |key: &str| storage.get(key).and_then(Value::as_str).map(str::to_owned);
-    let required = |key: &str| {
-        text(key).ok_or_else(|| {
-            Error::Conflict(format!(
-                "the state storage of the runner `{}` lacks `{key}`",
-                runner.id
-            ))
-        })
-    };
-    Ok(match kind(storage) {
+    let required = |key: &'static str| text(key).ok_or(key);
+    Ok(match kind {
         "kubernetes" => Backend::Kubernetes {
             namespace: required("namespace")?,
         },
@@ -321,6 +334,11 @@ pub(super) fn is_hosted(runner: &RunnerOffer) -> bool {
     kind(&runner.state_storage_configuration) == hosted::TYPE
 }
 
+/// Whether this runner's environments have their state on the disk of a host.
+pub(super) fn is_local(runner: &RunnerOffer) -> bool {
+    kind(&runner.state_storage_configuration) == "local"
+}
+
 /// The place of the state of this runner's environments.
 pub(super) fn state_place(runner: &RunnerOffer, instance: &str) -> Result<StatePlace, Error> {
     let storage = &runner.state_storage_configuration;
@@ -355,20 +373,23 @@ pub(super) fn same_place(
     if recorded == wanted {
         return Ok(());
     }
-    let shown = |place: &StatePlace| {
-        let settings: BTreeMap<&String, &Value> = place.settings.iter().collect();
-        let settings = serde_json::to_string(&settings).unwrap_or_default();
-        match place.instance.is_empty() {
-            true => format!("`{}` {settings}", place.kind),
-            false => format!("`{}` of the installation {}", place.kind, place.instance),
-        }
-    };
     Err(Error::Conflict(format!(
         "the state of this environment lies in {}, and the runner `{runner}` keeps its state in {}; use a runner with \
-         the same state storage",
-        shown(recorded),
-        shown(wanted)
+         the same state storage, or take the state there with `windlass state move`",
+        in_words(recorded),
+        in_words(wanted)
     )))
+}
+
+/// A place as people are told it. There is no secret in it: credentials have no place in the settings.
+pub(super) fn in_words(place: &StatePlace) -> String {
+    let settings: BTreeMap<&String, &Value> = place.settings.iter().collect();
+    let settings = serde_json::to_string(&settings).unwrap_or_default();
+    match (place.instance.is_empty(), place.settings.is_empty()) {
+        (false, _) => format!("`{}` of the installation {}", place.kind, place.instance),
+        (true, true) => format!("`{}`", place.kind),
+        (true, false) => format!("`{}` {settings}", place.kind),
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ impl Service {
             return Ok(StateView {
                 storage: None,
                 instance: None,
+                place: None,
                 recorded: Some(Vec::new()),
                 open: Open::default(),
             });
@@ -75,6 +76,7 @@ impl Service {
             None => (None, place.left_open),
         };
         Ok(StateView {
+            place: Some(runners::in_words(&state)),
             storage: Some(state.kind),
             instance: Some(state.instance).filter(|instance| !instance.is_empty()),
             recorded,
@@ -185,17 +187,7 @@ fn readers(
     what: Settle,
 ) -> Result<Vec<crate::wire::deployments::RecipientSpec>, Error> {
     let mut problems = Vec::new();
-    let mut readers = Vec::new();
-    for (at, reader) in body.log_recipients.iter().enumerate() {
-        let place = format!("/log_recipients/{at}/recipient");
-        request::recipient(
-            reader.clone(),
-            "log_recipients",
-            &place,
-            &mut readers,
-            &mut problems,
-        );
-    }
+    let readers = request::log_readers(body.log_recipients.clone(), &mut problems);
     if what == Settle::Dismiss && body.addresses.is_empty() {
         problems.push(Diagnostic::error(
             "Addresses missing",

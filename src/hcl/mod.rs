@@ -25,5 +25,5 @@ pub(crate) use self::escape::quoted;
 pub(crate) use self::facts::{ModuleFacts, check_module, check_module_files};
 pub(crate) use self::lock::{Locked, package_hash, print_lock, read_lock};
 pub(crate) use self::names::module_label;
-pub(crate) use self::render::{Sources, render, resolved};
+pub(crate) use self::render::{Sources, backend_alone, render, resolved, with_backend};
 pub(crate) use self::shape::Shape;

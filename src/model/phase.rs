@@ -29,6 +29,8 @@ pub(crate) enum Mode {
     StateImportPlan,
     /// Forget what a killed run left open, by name.
     StateDismiss,
+    /// Take the state to another storage.
+    StateMove,
 }
 
 impl Mode {
@@ -48,6 +50,7 @@ impl Mode {
             Self::StateImport => "state_import",
             Self::StateImportPlan => "state_import_plan",
             Self::StateDismiss => "state_dismiss",
+            Self::StateMove => "state_move",
         }
     }
 
@@ -55,7 +58,11 @@ impl Mode {
     pub(crate) fn replays(self) -> bool {
         matches!(
             self,
-            Self::Destroy | Self::StateImport | Self::StateImportPlan | Self::StateDismiss
+            Self::Destroy
+                | Self::StateImport
+                | Self::StateImportPlan
+                | Self::StateDismiss
+                | Self::StateMove
         )
     }
 
@@ -70,6 +77,7 @@ impl Mode {
             Self::StateImport,
             Self::StateImportPlan,
             Self::StateDismiss,
+            Self::StateMove,
         ]
         .into_iter()
         .find(|mode| mode.as_str() == text)
@@ -86,6 +94,7 @@ impl Mode {
             Self::StateImport => ("state_import", false),
             Self::StateImportPlan => ("state_import", true),
             Self::StateDismiss => ("state_dismiss", false),
+            Self::StateMove => ("state_move", false),
         }
     }
 }
@@ -178,6 +187,8 @@ pub(crate) enum FailureClass {
     Killed,
     /// The state could not be written.
     StateWriteFailed,
+    /// The state could not be taken to another storage; it lies where it was.
+    StateMoveFailed,
     /// An earlier run was killed, and what it left open is neither imported nor dismissed.
     Unsettled,
     /// The runner vanished and left no result.
@@ -342,6 +353,10 @@ mod tests {
             Mode::Rollback,
             Mode::RollbackPlan,
             Mode::Destroy,
+            Mode::StateImport,
+            Mode::StateImportPlan,
+            Mode::StateDismiss,
+            Mode::StateMove,
         ] {
             assert_eq!(Mode::parse(mode.as_str()), Some(mode));
         }

@@ -27,6 +27,8 @@ pub(crate) enum Action {
     ImportPlan,
     /// Forget what killed runs left open.
     Dismiss,
+    /// Take the state to where [`Job::move_to`] says.
+    Move,
 }
 
 impl Action {
@@ -62,6 +64,9 @@ pub(crate) struct Job {
     /// How the engine reaches a state that the server keeps; absent for every other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<HostedState>,
+    /// Where the state goes; only of a move. Everything else says where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) move_to: Option<MoveTo>,
     /// What killed runs left open, as the server knows it; only where the state is not local.
     #[serde(default, skip_serializing_if = "Open::is_empty")]
     pub(crate) left_open: Open,
@@ -117,6 +122,18 @@ pub(crate) struct HostedState {
     pub(crate) username: String,
     /// Secret; counts for this environment until the attempt is over.
     pub(crate) password: String,
+}
+
+/// The file of a bundle that says where a state is moved to; `main.tf` says where it comes from.
+pub(crate) const MOVE_TO: &str = "to/main.tf";
+
+/// Where a state is moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MoveTo {
+    /// Into the run's `state` directory; else to where [`MOVE_TO`] says.
+    pub(crate) local: bool,
+    /// To the server: [`Job::state`] is how it is reached there, and not where the state comes from.
+    pub(crate) hosted: bool,
 }
 
 /// How often an engine asks again: for about three minutes.

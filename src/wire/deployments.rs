@@ -145,7 +145,7 @@ pub(crate) struct Deployment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub(crate) completed_at: Option<String>,
-    /// `deploy`, `rollback`, `destroy`, and ours: `state_import`, `state_dismiss`.
+    /// `deploy`, `rollback`, `destroy`, and ours: `state_import`, `state_dismiss`, `state_move`.
     #[schema(value_type = DeploymentMode)]
     pub(crate) mode: String,
     pub(crate) plan_only: bool,

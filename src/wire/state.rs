@@ -76,6 +76,9 @@ pub(crate) struct StateView {
     /// The installation whose host has it; absent where any host reaches it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instance: Option<String>,
+    /// Where exactly it lies, in words; absent before the first apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<String>,
     /// Addresses in the state; absent where it cannot be looked at from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) recorded: Option<Vec<String>>,
@@ -146,6 +149,17 @@ pub(crate) struct StateSettle {
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub(crate) plan_only: bool,
     /// Runner for this alone; else the one of the last deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runner: Option<String>,
+    /// Readers of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) log_recipients: Vec<RecipientSpec>,
+}
+
+/// `POST …/envs/{env}/state/actions/move`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StateMove {
+    /// Runner to whose state storage it is moved; else the runner that serves the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) runner: Option<String>,
     /// Readers of the log.

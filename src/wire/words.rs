@@ -36,8 +36,8 @@ words! {
     EnvironmentStatus: "active" "deleting" "delete_failed";
     /// What a request for a deployment may ask for.
     CreateMode: "deploy" "plan_only" "rollback";
-    /// What a deployment is; the last two are ours.
-    DeploymentMode: "deploy" "rollback" "destroy" "state_import" "state_dismiss";
+    /// What a deployment is; the last three are ours.
+    DeploymentMode: "deploy" "rollback" "destroy" "state_import" "state_dismiss" "state_move";
     /// What deployments can be filtered by.
     ModeFilter: "plan_only" "deploy" "rollback" "rollback_plan" "destroy";
     /// Where a deployment is, in the words of v1.

@@ -103,8 +103,11 @@ pub(crate) fn need(method: &Method, pattern: &str) -> Need {
             (_, "/state/actions/import" | "/state/actions/dismiss" | "/state/actions/unlock") => {
                 Need::Environment(Level::Write)
             }
-            // A state holds values in clear, and an older one makes the engine want other things.
-            (_, rest) if rest.starts_with("/state/versions/") => Need::Environment(Level::Manage),
+            // A state holds values in clear, and an older one makes the engine want other things; where it lies is for
+            // those to say who may look after it there.
+            (_, rest) if rest.starts_with("/state/versions/") || rest == "/state/actions/move" => {
+                Need::Environment(Level::Manage)
+            }
             _ => Need::Organization(Level::Manage),
         };
     }

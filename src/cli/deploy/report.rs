@@ -202,6 +202,7 @@ fn class_words(class: FailureClass) -> &'static str {
         FailureClass::Timeout => "a phase took longer than its deadline",
         FailureClass::Killed => "the run was killed",
         FailureClass::StateWriteFailed => "the state could not be written",
+        FailureClass::StateMoveFailed => "the state could not be moved; it lies where it was",
         FailureClass::Unsettled => "what an earlier run left open is not settled",
         FailureClass::Lost => "the runner vanished without a result",
         FailureClass::Internal => "a fault of Windlass itself",

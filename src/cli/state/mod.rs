@@ -1,8 +1,9 @@
-//! `state`: what lies in the state of an environment, and how what a killed run left open is settled.
+//! `state`: what lies in the state of an environment, how what a killed run left open is settled, and how a state is moved.
 //!
-//! Both ways are runs of the environment, in its history and its line: the ids that an import needs never leave the
+//! All three ways are runs of the environment, in its history and its line: the ids that an import needs never leave the
 //! state directory.
 
+mod moving;
 mod named;
 mod versions;
 
@@ -33,6 +34,8 @@ pub(crate) enum State {
     Import(Import),
     /// Forget what a killed run left open: it does not exist, or you look after it yourself
     Dismiss(Dismiss),
+    /// Take a state to where the environment's runner keeps its states now; it is left where it was as well
+    Move(moving::Move),
     /// List the versions of a state that the server keeps, and who holds its lock
     Versions(versions::Versions),
     /// Print a state that the server keeps, as its engine wrote it; it holds values in clear
@@ -131,6 +134,7 @@ impl State {
             Self::List(it) => list(session, it).await,
             Self::Import(it) => import(session, it).await,
             Self::Dismiss(it) => dismiss(session, it).await,
+            Self::Move(it) => moving::run(session, it).await,
             Self::Versions(it) => versions::list(session, it).await,
             Self::Pull(it) => versions::pull(session, it).await,
             Self::Restore(it) => versions::restore(session, it).await,
@@ -316,21 +320,33 @@ async fn carry_out(
     session: &Session,
     target: &Target,
     action: &str,
-    mut wanted: StateSettle,
+    wanted: StateSettle,
+    how: &How,
+) -> anyhow::Result<Option<Over>> {
+    carry_out_any(session, target, action, serde_json::to_value(wanted)?, how).await
+}
+
+/// The same for any body that has a runner and readers of the log.
+async fn carry_out_any(
+    session: &Session,
+    target: &Target,
+    action: &str,
+    mut body: Value,
     how: &How,
 ) -> anyhow::Result<Option<Over>> {
     let store = KeyStore::new(&session.settings.data_dir);
     store.remove_old(session.settings.keep_keys_days(), SystemTime::now());
     let key = Identity::generate();
     store.keep(&key)?;
-    wanted.runner.clone_from(&how.runner);
-    wanted.log_recipients = vec![RecipientSpec {
+    if let Some(runner) = &how.runner {
+        body["runner"] = Value::String(runner.clone());
+    }
+    body["log_recipients"] = serde_json::to_value([RecipientSpec {
         recipient: key.recipient().to_string(),
         age_file: false,
-    }];
+    }])?;
     let client = session.client().await?;
     let path = target.path(&format!("/actions/{action}"));
-    let body: Value = serde_json::to_value(wanted)?;
     let answer = client
         .call(Method::POST, &path, Content::Json(body), &[])
         .await

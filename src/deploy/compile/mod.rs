@@ -108,7 +108,11 @@ fn compile_with(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         }
         // These replay the bundle as it was, so that nobody asks for them here; they would be compiled alike.
         (
-            Mode::Destroy | Mode::StateImport | Mode::StateImportPlan | Mode::StateDismiss,
+            Mode::Destroy
+            | Mode::StateImport
+            | Mode::StateImportPlan
+            | Mode::StateDismiss
+            | Mode::StateMove,
             Some(target),
         ) => {
             slice = target.slice();

@@ -6,6 +6,7 @@
 //! - **Fenced.** An attempt proves itself with what it was given when it was claimed. That counts for one environment, while
 //!   its run has that environment and is not over. A version is only taken with the lock that this very attempt holds, with
 //!   a greater serial, and of the same lineage.
+//!   Only a move, which brings a state from elsewhere, may begin anew over what a move put there.
 //! - **Repeatable.** Engines repeat what was answered by nothing or by a fault: the same lock again, the same version again
 //!   and letting go of one's own lock again change nothing and are answered as the first time.
 //! - **Released on proof.** A lock names its attempt and the engine process of it. It goes when its engine lets go, when a
@@ -20,10 +21,10 @@ mod kept;
 use serde::Deserialize;
 
 use super::{Error, Service};
-use crate::model::phase::FailureClass;
+use crate::model::phase::{FailureClass, Mode};
 use crate::runner::RunKey;
 use crate::runner::job::HostedState;
-use crate::store::deployments::{Connection, places};
+use crate::store::deployments::{Connection, places, rows};
 use crate::store::identity::tokens::{Kind, Secret};
 use crate::store::states::{self, Head, Holder, Lock, Version};
 use crate::store::{StoreError, Writing, clock};
@@ -251,7 +252,11 @@ impl Service {
             ));
         }
         let last = states::version(&mut writing, &holder.env_uuid, head.version).await?;
-        if let Some(last) = last.filter(|_| head.present) {
+        if let Some(last) = last.filter(|_| head.present)
+            && !self
+                .is_begun_anew(&mut writing, &holder, &last, &lineage)
+                .await?
+        {
             if last.lineage != lineage {
                 return Err(HostedError::Refused(format!(
                     "this state has the lineage `{lineage}`, and the one that is kept `{}`: they are not of one history",
@@ -287,6 +292,30 @@ impl Service {
             .await?;
         writing.commit().await?;
         Ok(())
+    }
+
+    /// Whether a state of another history may take the place of the last one: where a state is moved here, engines begin
+    /// one of their own first, and a move that died may have left it.
+    async fn is_begun_anew(
+        &self,
+        connection: &mut Connection,
+        holder: &Holder,
+        last: &Version,
+        lineage: &str,
+    ) -> Result<bool, HostedError> {
+        if last.lineage == lineage {
+            return Ok(false);
+        }
+        for run in [Some(&holder.run), last.run.as_ref()] {
+            let Some(run) = run else {
+                return Ok(false);
+            };
+            let row = rows::by_run(connection, run).await?;
+            if row.is_none_or(|row| row.mode != Mode::StateMove) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes the state away; its versions are kept.

@@ -138,7 +138,8 @@ impl Service {
         offer: Option<Offer>,
         compiled: Result<Option<Plan>, Error>,
     ) -> Result<Looked, Error> {
-        if row.mode.changes_state() && !place.left_open.is_empty() {
+        let needs_settled = row.mode.changes_state() || row.mode == Mode::StateMove;
+        if needs_settled && !place.left_open.is_empty() {
             let message = place.left_open.refusal(&row.project_id, &row.env_id);
             return self
                 .give_up(writing, row, FailureClass::Unsettled, &message)
@@ -276,6 +277,9 @@ impl Service {
         place: &EnvironmentPlace,
         offer: &Offer,
     ) -> Result<Plan, Error> {
+        if row.mode == Mode::StateMove {
+            return self.compile_move(connection, &row.id, place, offer).await;
+        }
         let wanted = runners::state_place(&offer.runner, lease.instance())?;
         runners::same_place(place.state.as_ref(), &wanted, &offer.runner.id)?;
         let state = place.state_deployment.as_deref();
@@ -359,7 +363,11 @@ impl Service {
             .await?
             .ok_or_else(|| missing("catalogue"))?;
         let launch = runners::launch(&offer.runner)?;
-        let state = runners::state_place(&offer.runner, lease.instance())?;
+        let moving = self.moving(connection, row).await?;
+        let state = match &moving {
+            Some(moving) => moving.from.clone(),
+            None => runners::state_place(&offer.runner, lease.instance())?,
+        };
         let action = match row.mode {
             Mode::Deploy | Mode::Rollback => Action::Deploy,
             Mode::PlanOnly | Mode::RollbackPlan => Action::Plan,
@@ -367,6 +375,7 @@ impl Service {
             Mode::StateImport => Action::Import,
             Mode::StateImportPlan => Action::ImportPlan,
             Mode::StateDismiss => Action::Dismiss,
+            Mode::StateMove => Action::Move,
         };
         let is_local = state.kind == "local";
         // Where the state lies on no host only this record says what is open.
@@ -397,6 +406,7 @@ impl Service {
                 engine: runners::engine(&launch),
                 local_state: is_local,
                 state: None,
+                move_to: moving.as_ref().map(|moving| moving.to()),
                 left_open,
                 environment: std::collections::BTreeMap::new(),
                 allow_downloads: self.settings.allow_downloads,
@@ -426,7 +436,8 @@ impl Service {
         };
         Ok(Prepared {
             assignment,
-            is_hosted: runners::is_hosted(&offer.runner),
+            is_hosted: runners::is_hosted(&offer.runner)
+                || moving.is_some_and(|moving| moving.needs_server()),
         })
     }
 

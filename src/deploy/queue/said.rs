@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::current;
 use super::lease::Lease;
 use crate::deploy::{Error, Service};
-use crate::model::phase::{FailureClass, Phase, Step};
+use crate::model::phase::{FailureClass, Mode, Phase, Step};
 use crate::runner::RunKey;
 use crate::runner::event::{Event, Finished, Kind};
 use crate::store::deployments::documents::Kind as Document;
@@ -121,7 +121,10 @@ impl Service {
         }
         runs::heard(&mut writing, &key.run, key.attempt, last).await?;
         match finished {
-            Some(finished) => self.finish(&mut writing, row, *finished).await?,
+            Some(finished) => {
+                let instance = lease.instance();
+                self.finish(&mut writing, row, instance, *finished).await?;
+            }
             None if row != before => rows::save(&mut writing, &row).await?,
             None => {}
         }
@@ -152,6 +155,7 @@ impl Service {
         &self,
         writing: &mut Writing,
         mut row: rows::Deployment,
+        instance: &str,
         finished: Finished,
     ) -> Result<(), Error> {
         self.store
@@ -170,6 +174,10 @@ impl Service {
             if finished.outcome.is_success() || !open.is_empty() {
                 place.left_open = open.clone();
             }
+            let is_over = matches!(row.phase, Phase::Ended { .. });
+            if row.mode == Mode::StateMove && finished.outcome.is_success() && !is_over {
+                self.moved(writing, &row.id, instance, &mut place).await?;
+            }
             if place != before {
                 places::save(writing, &place).await?;
             }
@@ -186,7 +194,7 @@ impl Service {
         }
         if finished.outcome.is_success() && row.mode.changes_state() {
             resources::discard_others(writing, &row.env_uuid, &row.id).await?;
-            if row.mode == crate::model::phase::Mode::Destroy {
+            if row.mode == Mode::Destroy {
                 resources::forget(writing, &row.env_uuid).await?;
             }
             for (hash, metadata) in &finished.metadata {

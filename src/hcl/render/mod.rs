@@ -1,5 +1,6 @@
 //! The files of a run: one root module with a block per resource, and the code of modules beside it.
 
+mod backend;
 mod output;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,8 @@ use hcl::expr::{FuncCall, ObjectKey, Traversal, Variable};
 use hcl::{Attribute, Block, Body, Expression, Identifier, Object};
 use serde_json::{Map, Value};
 
+use self::backend::backend_block;
+pub(crate) use self::backend::{backend_alone, with_backend};
 use self::output::Output;
 use super::align::align;
 use super::expr::{Expressions, Unexpressible, object_key, string};
@@ -529,108 +532,6 @@ fn vendor(
         }
     }
     problems
-}
-
-fn backend_block(backend: &Backend, uuid: &str) -> Block {
-    let text = |name: &str, value: &str| attribute(name, string(value));
-    let (kind, attributes) = match backend {
-        Backend::Local { path } => ("local", vec![text("path", path)]),
-        Backend::Hosted => ("http", Vec::new()),
-        Backend::Http {
-            address,
-            lock_path,
-            lock_method,
-            unlock_method,
-        } => {
-            let address = format!("{}/{uuid}", address.trim_end_matches('/'));
-            let lock = format!("{address}{}", lock_path.as_deref().unwrap_or_default());
-            let mut attributes = vec![
-                text("address", &address),
-                text("lock_address", &lock),
-                text("unlock_address", &lock),
-            ];
-            for (name, method) in [
-                ("lock_method", lock_method),
-                ("unlock_method", unlock_method),
-            ] {
-                attributes.extend(method.as_ref().map(|method| text(name, method)));
-            }
-            ("http", attributes)
-        }
-        Backend::Pg { schema_name } => {
-            let schema = format!("{schema_name}_{}", uuid.replace('-', ""));
-            ("pg", vec![text("schema_name", &schema)])
-        }
-        Backend::Kubernetes { namespace } => (
-            "kubernetes",
-            vec![
-                text("secret_suffix", uuid),
-                text("namespace", namespace),
-                attribute("in_cluster_config", Expression::Bool(true)),
-            ],
-        ),
-        Backend::S3 {
-            bucket,
-            path_prefix,
-        } => (
-            "s3",
-            vec![
-                text("bucket", bucket),
-                text(
-                    "key",
-                    &joined(path_prefix.as_deref(), &format!("{uuid}.tfstate")),
-                ),
-            ],
-        ),
-        Backend::Gcs {
-            bucket,
-            path_prefix,
-        } => (
-            "gcs",
-            vec![
-                text("bucket", bucket),
-                text("prefix", &joined(path_prefix.as_deref(), uuid)),
-            ],
-        ),
-        Backend::Azurerm {
-            resource_group_name,
-            storage_account_name,
-            container_name,
-            path_prefix,
-        } => {
-            let mut attributes = Vec::new();
-            if let Some(group) = resource_group_name {
-                attributes.push(text("resource_group_name", group));
-            }
-            attributes.push(text("storage_account_name", storage_account_name));
-            attributes.push(text("container_name", container_name));
-            let key = joined(path_prefix.as_deref(), &format!("{uuid}/terraform.tfstate"));
-            attributes.push(text("key", &key));
-            ("azurerm", attributes)
-        }
-    };
-    Block::builder("backend")
-        .add_label(kind)
-        .add_attributes(attributes)
-        .build()
-}
-
-/// A path below a prefix, cleaned: no empty parts, no `.`, `..` taken back.
-fn joined(prefix: Option<&str>, rest: &str) -> String {
-    let is_rooted = prefix.is_some_and(|prefix| prefix.starts_with('/'));
-    let mut parts: Vec<&str> = Vec::new();
-    for part in prefix.unwrap_or_default().split('/').chain(rest.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if is_rooted => {}
-            part => parts.push(part),
-        }
-    }
-    let path = parts.join("/");
-    if is_rooted { format!("/{path}") } else { path }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 pub(crate) mod document;
 pub(crate) mod plan_file;
+pub(crate) mod same;
 pub(crate) mod state_file;
 pub(crate) mod stream;
 pub(crate) mod words;
@@ -102,6 +103,8 @@ pub(crate) enum Command<'a> {
     StatePush {
         /// A path in memory (`/dev/fd/N`), or a file of the work directory.
         state: &'a str,
+        /// Over one of another history, or a newer one.
+        force: bool,
     },
     /// `init` for another backend than before; nothing is moved.
     Reconfigure,
@@ -148,7 +151,11 @@ impl Command<'_> {
             ],
             Self::StateList => vec!["state", "list"],
             Self::StatePull => vec!["state", "pull"],
-            Self::StatePush { state } => vec!["state", "push", state],
+            Self::StatePush {
+                state,
+                force: false,
+            } => vec!["state", "push", state],
+            Self::StatePush { state, force: true } => vec!["state", "push", "-force", state],
             Self::Reconfigure => vec!["init", "-input=false", "-no-color", "-reconfigure"],
         };
         words.into_iter().map(String::from).collect()

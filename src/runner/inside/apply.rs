@@ -176,7 +176,10 @@ impl Run<'_> {
         let until = Instant::now() + Duration::from_secs(self.job.deadlines.finish);
         let mut pause = Duration::from_secs(1);
         let pushed = loop {
-            let command = Command::StatePush { state: ERRORED };
+            let command = Command::StatePush {
+                state: ERRORED,
+                force: false,
+            };
             let limits = self.limits(self.job.deadlines.finish, None);
             match self.document(&command, limits) {
                 Ok(_) => break true,

@@ -78,8 +78,9 @@ impl Run<'_> {
     ) -> std::io::Result<Called> {
         self.processes += 1;
         let number = self.processes;
+        let hosted = self.job.state.as_ref().filter(|_| self.asks_server);
         self.environment
-            .extend(self.job.state.as_ref().map(|state| state.username(number)));
+            .extend(hosted.map(|state| state.username(number)));
         let arguments = command.arguments();
         self.log.line(
             self.spool,

@@ -20,6 +20,7 @@ mod ear;
 pub(crate) mod guard;
 mod intake;
 mod log;
+mod moving;
 mod outputs;
 mod place;
 mod plan;

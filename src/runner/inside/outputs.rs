@@ -85,6 +85,7 @@ impl Run<'_> {
         let class = match self.job.action {
             Action::Deploy => FailureClass::ApplyFailed,
             Action::Destroy => FailureClass::DestroyFailed,
+            Action::Move => FailureClass::StateMoveFailed,
             _ => FailureClass::PlanFailed,
         };
         self.judge(&called, &Heard::new(false), class, command.name(), &[0])?;

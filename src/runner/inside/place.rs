@@ -124,10 +124,12 @@ impl Place {
         fs::read(&self.configuration).unwrap_or_default()
     }
 
-    /// Everything the engine gets, and nothing else.
+    /// Everything the engine gets, and nothing else. `hosted`: how it reaches the state that it works on, where the
+    /// server keeps that.
     pub(crate) fn environment(
         &self,
         job: &Job,
+        hosted: Option<&HostedState>,
         memory: &Memory,
         inherited: BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
@@ -145,7 +147,7 @@ impl Place {
         ]);
         environment.extend(memory.variables());
         environment.extend(job.environment.clone());
-        if let Some(state) = &job.state {
+        if let Some(state) = hosted {
             environment.extend(state.variables());
             for (name, value) in HostedState::patience() {
                 environment.entry(name).or_insert(value);

@@ -40,6 +40,12 @@ pub(crate) struct Run<'a> {
     pub(super) place: Place,
     pub(super) program: PathBuf,
     pub(super) environment: BTreeMap<String, String>,
+    /// The same for a state that is not with the server; only of a move, which reaches two.
+    pub(super) environment_elsewhere: BTreeMap<String, String>,
+    /// Whether the engine works on the state that is with the server, where there is one.
+    pub(super) asks_server: bool,
+    /// Where states lie on this host.
+    pub(super) state_dir: PathBuf,
     pub(super) words: &'a Receiver<Word>,
     pub(super) sender: SyncSender<Word>,
     /// Somebody asked to stop.
@@ -73,8 +79,8 @@ pub(super) struct Facts {
     pub(super) metadata: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub(super) lock_file: Option<String>,
     pub(super) state_empty: bool,
-    total: Option<u64>,
-    open: Open,
+    pub(super) total: Option<u64>,
+    pub(super) open: Open,
     /// Whether every engine that may change the state ended by itself.
     pub(super) clean: bool,
     /// What was saved and what was not.
@@ -212,7 +218,9 @@ impl<'a> Run<'a> {
         let mut guard = None;
         let mut in_state = BTreeSet::new();
         let mut open = Open::default();
-        if job.local_state && job.action == Action::Plan {
+        if job.action == Action::Move {
+            // Nothing is applied, so there is nothing to guard.
+        } else if job.local_state && job.action == Action::Plan {
             let found = guard::look(&options.state)?;
             open = found.open;
             in_state = prepare::of_state(&found.bytes);
@@ -240,7 +248,11 @@ impl<'a> Run<'a> {
             true => place::inherited(std::env::vars()),
             false => BTreeMap::new(),
         };
-        let environment = place.environment(job, &usable, inherited);
+        let environment_elsewhere = match job.move_to {
+            Some(_) => place.environment(job, None, &usable, inherited.clone()),
+            None => BTreeMap::new(),
+        };
+        let environment = place.environment(job, job.state.as_ref(), &usable, inherited);
         let mut facts = Facts {
             open,
             clean: true,
@@ -255,6 +267,9 @@ impl<'a> Run<'a> {
             place,
             program,
             environment,
+            environment_elsewhere,
+            asks_server: true,
+            state_dir: options.state.clone(),
             words,
             sender,
             stop: false,
@@ -288,8 +303,10 @@ impl<'a> Run<'a> {
 
     fn phases(&mut self) -> Result<Outcome, Failure> {
         self.settled()?;
-        if self.job.action == Action::Dismiss {
-            return self.dismiss();
+        match self.job.action {
+            Action::Dismiss => return self.dismiss(),
+            Action::Move => return self.move_state(),
+            _ => {}
         }
         self.ready()?;
         if self.guard.as_ref().is_some_and(Guard::is_elsewhere)
@@ -303,6 +320,7 @@ impl<'a> Run<'a> {
             Action::Destroy => self.destroy(),
             Action::Import | Action::ImportPlan => self.import(),
             Action::Dismiss => self.dismiss(),
+            Action::Move => self.move_state(),
         }
     }
 

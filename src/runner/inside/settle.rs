@@ -30,13 +30,21 @@ impl From<SettleError> for Failure {
     }
 }
 
-fn memory(name: &'static str) -> Result<std::fs::File, Failure> {
-    rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::empty())
-        .map(std::fs::File::from)
-        .map_err(|error| broken("hold it in memory")(error.into()))
+/// A file in memory that holds these bytes, and the path by which engines read it while it is held.
+pub(super) fn memory(name: &'static str, bytes: &[u8]) -> Result<(OwnedFd, String), Failure> {
+    let held = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|memory| {
+            let mut file = std::fs::File::from(memory);
+            file.write_all(bytes)?;
+            Ok(OwnedFd::from(file))
+        })
+        .map_err(broken("hold it in memory"))?;
+    let path = format!("/dev/fd/{}", held.as_raw_fd());
+    Ok((held, path))
 }
 
-fn broken(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+pub(super) fn broken(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
     move |error| {
         Failure::new(
             FailureClass::Internal,
@@ -97,12 +105,15 @@ impl Run<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(broken("have the engine write the state")(error)),
         }
-        let mut file = memory("state")?;
-        file.write_all(state)
-            .map_err(broken("hold the state in memory"))?;
-        let path = format!("/dev/fd/{}", file.as_raw_fd());
+        let (_held, path) = memory("state", state)?;
         let limits = self.limits(self.job.deadlines.finish, None);
-        self.document(&Command::StatePush { state: &path }, limits)?;
+        self.document(
+            &Command::StatePush {
+                state: &path,
+                force: false,
+            },
+            limits,
+        )?;
         Ok(())
     }
 
@@ -130,16 +141,10 @@ impl Run<'_> {
             .place
             .state_in_memory(&state)
             .map_err(broken("hold the state in memory"))?;
-        let mut blocks = memory("import")?;
-        blocks
-            .write_all(import.blocks().as_bytes())
-            .map_err(broken("hold the import in memory"))?;
-        std::os::unix::fs::symlink(
-            format!("/dev/fd/{}", blocks.as_raw_fd()),
-            self.place.work.join(BLOCKS),
-        )
-        .map_err(broken("give the import to the engine"))?;
-        self.memory.extend([state, OwnedFd::from(blocks)]);
+        let (blocks, path) = memory("import", import.blocks().as_bytes())?;
+        std::os::unix::fs::symlink(path, self.place.work.join(BLOCKS))
+            .map_err(broken("give the import to the engine"))?;
+        self.memory.extend([state, blocks]);
         if self.guarded()?.is_elsewhere() {
             self.plan_here()?;
         }

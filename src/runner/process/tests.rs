@@ -52,6 +52,7 @@ fn assignment() -> Assignment {
             labels: BTreeMap::new(),
             engine: Some("opentofu".into()),
             local_state: true,
+            move_to: None,
             state: None,
             left_open: Default::default(),
             environment: BTreeMap::new(),

@@ -88,7 +88,9 @@ pub(crate) async fn carry<D: Desk, L: Launcher>(
     if is_emptied {
         run.forget_state().await;
     }
-    if begun && matches!(end, RunEnd::Died { .. }) {
+    // A move changes nothing that the journal could know of.
+    let is_move = assignment.job.action == Action::Move;
+    if begun && !is_move && matches!(end, RunEnd::Died { .. }) {
         let state = match assignment.job.local_state {
             true => None,
             false => persist(desk, key, || desk.state(key)).await,

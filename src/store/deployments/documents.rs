@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Addresses,
     /// Ids that a person named for some of them; may be secret.
     Ids,
+    /// From where to where a state is moved; may hold secrets of runners.
+    Move,
 }
 
 impl Kind {
@@ -53,12 +55,16 @@ impl Kind {
             Self::LeftOpen => "left_open",
             Self::Addresses => "addresses",
             Self::Ids => "ids",
+            Self::Move => "move",
         }
     }
 
     /// Whether it is encrypted under the key ring.
     fn is_sealed(self) -> bool {
-        matches!(self, Self::Offer | Self::Graph | Self::Bundle | Self::Ids)
+        matches!(
+            self,
+            Self::Offer | Self::Graph | Self::Bundle | Self::Ids | Self::Move
+        )
     }
 }
 

@@ -16,12 +16,12 @@ use crate::server::{Server, TOKEN};
 use crate::support::{Engine, Launcher, Place, wait_until, walk};
 
 /// Stands in front of a server and answers in its place while it is told to.
-struct Faults {
+pub(super) struct Faults {
     url: String,
     behind: Mutex<Option<std::net::SocketAddr>>,
     broken: AtomicBool,
     /// Whether it lets pass whatever writes no state.
-    only_writes: AtomicBool,
+    pub(super) only_writes: AtomicBool,
     /// How many requests it answered with a fault.
     refused: AtomicUsize,
 }
@@ -69,15 +69,15 @@ impl Faults {
         let _ = near.write_all(&answer);
     }
 
-    fn breaks(&self) {
+    pub(super) fn breaks(&self) {
         self.broken.store(true, Ordering::SeqCst);
     }
 
-    fn heals(&self) {
+    pub(super) fn heals(&self) {
         self.broken.store(false, Ordering::SeqCst);
     }
 
-    fn refused(&self) -> usize {
+    pub(super) fn refused(&self) -> usize {
         self.refused.load(Ordering::SeqCst)
     }
 }
@@ -115,7 +115,7 @@ fn request(near: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 /// A run that holds in the middle of its apply, before a server with faults in between. `more`: of the runner.
-fn world(place: &Place, more: &str) -> (Arc<Faults>, Server, Place, std::path::PathBuf) {
+pub(super) fn world(place: &Place, more: &str) -> (Arc<Faults>, Server, Place, std::path::PathBuf) {
     let faults = Faults::start();
     let server = Server::start(place, &["--state-url", &faults.url]);
     *faults.behind.lock().expect("whole") = Some(server.address());

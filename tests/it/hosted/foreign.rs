@@ -19,15 +19,15 @@ use crate::support::{CATALOGUE, Engine, Launcher, Place, wait_until};
 
 /// A server that keeps states as simply as it can be done, with its own ways to lock.
 #[derive(Default)]
-struct Keeper {
-    states: Mutex<BTreeMap<String, Vec<u8>>>,
+pub(super) struct Keeper {
+    pub(super) states: Mutex<BTreeMap<String, Vec<u8>>>,
     locks: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Method, path and credential of each request.
-    asked: Mutex<Vec<(String, String, String)>>,
+    pub(super) asked: Mutex<Vec<(String, String, String)>>,
 }
 
 impl Keeper {
-    fn start() -> (Arc<Self>, String) {
+    pub(super) fn start() -> (Arc<Self>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!(
             "http://{}/states",
@@ -135,7 +135,7 @@ fn metrics(place: &Place) -> (Value, Value, Value) {
 }
 
 /// What an existing system of this kind left in the place of the state: its address of one note.
-fn adopted(text: &str) -> Value {
+pub(super) fn adopted(text: &str) -> Value {
     json!({
         "version": 4, "terraform_version": "1.9.0", "serial": 7, "lineage": "6f1c7d5e-0000-4000-8000-000000000001",
         "outputs": {},

@@ -2,6 +2,7 @@
 
 mod faults;
 mod foreign;
+mod moving;
 
 use std::fs;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ pub(super) const COPY: &str = "terraform.tfstate.windlass";
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// A valid state that holds nothing.
-pub(super) fn seed() -> Vec<u8> {
+pub(in crate::runner::inside) fn seed() -> Vec<u8> {
     serde_json::json!({
         "version": 4, "serial": 1, "lineage": uuid::Uuid::new_v4().to_string(),
         "outputs": {}, "resources": [],

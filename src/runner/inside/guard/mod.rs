@@ -23,9 +23,10 @@
 //!
 //! [`files`] is how the directory is read and written, [`journal`] what is open, [`mod@look`] the view from outside.
 
-mod files;
+pub(super) mod files;
 mod journal;
 mod look;
+pub(crate) mod moving;
 pub(crate) mod settle;
 pub(crate) mod stream;
 #[cfg(test)]
