@@ -70,12 +70,15 @@ pub(super) fn modules(ground: &Ground) {
 
 /// The pod of the one run that goes on.
 pub(super) fn pod(ground: &Ground) -> String {
-    let pods = ground.get("pods");
-    assert_eq!(pods.len(), 1, "{pods:#?}");
-    pods[0]["metadata"]["name"]
-        .as_str()
-        .expect("a name")
-        .to_owned()
+    one_pod(ground).expect("one pod")
+}
+
+/// The pod, if there is exactly one.
+fn one_pod(ground: &Ground) -> Option<String> {
+    let [pod] = &ground.get("pods")[..] else {
+        return None;
+    };
+    Some(pod["metadata"]["name"].as_str()?.to_owned())
 }
 
 /// Runs a command in it.
@@ -94,8 +97,8 @@ pub(super) fn held(node: &Cluster, ground: &Ground) -> (Client, String) {
         if let Some(done) = client.over() {
             panic!("it ended before\n{done}");
         }
-        ground.get("pods").len() == 1
-            && inside(node, ground, &pod(ground), &["test", "-e", "/tmp/waiting"])
+        one_pod(ground)
+            .is_some_and(|pod| inside(node, ground, &pod, &["test", "-e", "/tmp/waiting"]))
     });
     (client, ground.place.newest("dev"))
 }
