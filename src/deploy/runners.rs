@@ -124,6 +124,7 @@ pub(super) async fn choose(
             hosted::NO_SERVER
         )));
     }
+    can_encrypt(&runner)?;
     backend(&runner)?;
     state_place(&runner, store.instance())?;
     Ok(Chosen { runner, is_kept })
@@ -334,6 +335,47 @@ pub(super) fn is_hosted(runner: &RunnerOffer) -> bool {
     kind(&runner.state_storage_configuration) == hosted::TYPE
 }
 
+/// The key of a state storage that says whether the engine encrypts.
+const ENCRYPTION: &str = "encryption";
+
+/// Whether the engine encrypts the states of this runner's environments itself.
+pub(super) fn encrypts(runner: &RunnerOffer) -> bool {
+    let wanted = runner.state_storage_configuration.get(ENCRYPTION);
+    wanted.and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Refuses an encryption that this runner's engine would not have, or would have twice.
+fn can_encrypt(runner: &RunnerOffer) -> Result<(), Error> {
+    if !encrypts(runner) {
+        return Ok(());
+    }
+    let launch = launch(runner).ok();
+    let engine = launch.as_ref().and_then(engine);
+    if engine.as_deref() == Some("terraform") {
+        return Err(Error::Conflict(format!(
+            "the state storage of the runner `{}` has `{ENCRYPTION}`, which is OpenTofu's own, and its engine is Terraform; \
+             use OpenTofu (`engine: opentofu`), or take `{ENCRYPTION}` away",
+            runner.id
+        )));
+    }
+    let configuration = &runner.runner_configuration;
+    let inner = configuration.get("launcher").and_then(Value::as_object);
+    let is_twice = [Some(configuration), inner]
+        .into_iter()
+        .flatten()
+        .any(|configuration| {
+            let environment = configuration.get("environment").and_then(Value::as_object);
+            environment.is_some_and(|environment| environment.contains_key("TF_ENCRYPTION"))
+        });
+    match is_twice {
+        false => Ok(()),
+        true => Err(Error::Conflict(format!(
+            "the runner `{}` has `TF_ENCRYPTION` in its environment and `{ENCRYPTION}` in its state storage; keep one of both",
+            runner.id
+        ))),
+    }
+}
+
 /// Whether this runner's environments have their state on the disk of a host.
 pub(super) fn is_local(runner: &RunnerOffer) -> bool {
     kind(&runner.state_storage_configuration) == "local"
@@ -350,9 +392,12 @@ pub(super) fn state_place(runner: &RunnerOffer, instance: &str) -> Result<StateP
             StateType::ALL.join(", ")
         )));
     }
+    let mut settings = map(without_type(storage));
+    // How it is encrypted is no part of where it lies: it may change from one deployment to the next.
+    settings.shift_remove(ENCRYPTION);
     Ok(StatePlace {
         kind: kind.to_owned(),
-        settings: map(without_type(storage)),
+        settings,
         instance: if kind == "local" {
             instance.to_owned()
         } else {

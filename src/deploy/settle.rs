@@ -65,8 +65,8 @@ impl Service {
             Some(found) => (Some(found.state.addresses()), found.open),
             None if state.kind == hosted::TYPE => {
                 let mut reading = self.store.reading().await?;
-                let bytes = self.hosted_now(&mut reading, &environment.uuid).await?;
-                // One that its engine encrypts cannot be looked into.
+                let bytes = self.hosted_clear(&mut reading, &environment.uuid).await?;
+                // One that its engine encrypts with keys of its own cannot be looked into.
                 let recorded = match bytes {
                     Some(bytes) => State::read(&bytes).map(|state| state.addresses()),
                     None => Some(Vec::new()),

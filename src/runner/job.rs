@@ -64,6 +64,9 @@ pub(crate) struct Job {
     /// How the engine reaches a state that the server keeps; absent for every other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<HostedState>,
+    /// With which keys the engine encrypts state and plans; absent where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
     /// Where the state goes; only of a move. Everything else says where it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) move_to: Option<MoveTo>,
@@ -122,6 +125,21 @@ pub(crate) struct HostedState {
     pub(crate) username: String,
     /// Secret; counts for this environment until the attempt is over.
     pub(crate) password: String,
+}
+
+/// How the engine encrypts; secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Encryption {
+    /// In base64, oldest first.
+    pub(crate) keys: Vec<String>,
+    /// Whether what is written is encrypted; else what is encrypted is only read.
+    pub(crate) writes: bool,
+}
+
+impl std::fmt::Debug for Encryption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Encryption({} keys)", self.keys.len())
+    }
 }
 
 /// The file of a bundle that says where a state is moved to; `main.tf` says where it comes from.

@@ -38,12 +38,20 @@
 
 pub(crate) mod age;
 pub(crate) mod key;
+pub(crate) mod plain;
 pub(crate) mod ring;
 pub(crate) mod stream;
 
 pub(crate) use self::key::Recipient;
 pub use self::stream::Exercise;
 pub(crate) use self::stream::{OpenError, Sealer};
+
+/// A fresh key of 32 bytes, wiped when dropped.
+pub(crate) fn random_key() -> zeroize::Zeroizing<[u8; 32]> {
+    let mut key = zeroize::Zeroizing::new([0; 32]);
+    random(&mut *key);
+    key
+}
 
 /// Fills `bytes` from the operating system.
 fn random(bytes: &mut [u8]) {

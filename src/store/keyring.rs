@@ -5,6 +5,9 @@
 //! lock on the directory for as long as it has the store open, and a rotation wants it alone; beside it, no server of
 //! the same database may be alive.
 //!
+//! Keys that engines encrypt states with are sealed again like everything else, and each environment gets one more, so
+//! that no state is written under a key that was ever sealed under an old one.
+//!
 //! It may be killed at any moment. The new key is in the file before anything is sealed under it, the old ones go when
 //! nothing is left under them, and a ring of several keys is a rotation that was not finished: it is carried on.
 
@@ -15,7 +18,7 @@ use rustix::fs::FlockOperation;
 use super::deployments::documents;
 use super::objects::{providers, runners};
 use super::sql::{self, Connection};
-use super::{Store, StoreConfig, StoreError, place, shared, states};
+use super::{Store, StoreConfig, StoreError, place, shared, state_keys, states};
 use crate::seal::ring::Keyring;
 
 /// The file that is locked.
@@ -86,6 +89,9 @@ pub(crate) async fn rotate(config: &StoreConfig) -> Result<Rotated, StoreError> 
             break;
         }
     }
+    let mut writing = store.writing().await?;
+    state_keys::renew(&mut writing, &ring).await?;
+    writing.commit().await?;
     ring.drop_old();
     place::write_whole(&path, ring.expose_secret().as_bytes())?;
     Ok(Rotated {
@@ -169,6 +175,14 @@ const SHELVES: &[Shelf] = &[
             states::place,
         ),
         update: "UPDATE hosted_versions SET sealed = $1 WHERE env_uuid = $2 AND version = CAST($3 AS BIGINT)",
+    },
+    Shelf {
+        what: "the key of a state",
+        select: Select::Numbered(
+            "SELECT env_uuid, number, sealed FROM state_keys WHERE substr(sealed, 2, 8) <> $1 LIMIT $2",
+            state_keys::place,
+        ),
+        update: "UPDATE state_keys SET sealed = $1 WHERE env_uuid = $2 AND number = CAST($3 AS BIGINT)",
     },
 ];
 

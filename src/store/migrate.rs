@@ -46,6 +46,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "agents", "0012_agents.sql"),
     migration!(13, "hosted state", "0013_hosted_state.sql"),
     migration!(14, "served in line", "0014_served_in_line.sql"),
+    migration!(15, "state keys", "0015_state_keys.sql"),
 ];
 
 /// The version that this program knows.

@@ -28,6 +28,7 @@ pub(crate) mod objects;
 pub(crate) mod place;
 mod shared;
 pub(crate) mod sql;
+mod state_keys;
 pub(crate) mod states;
 #[cfg(test)]
 pub(crate) mod testing;

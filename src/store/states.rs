@@ -225,6 +225,7 @@ pub(crate) async fn forget(connection: &mut Connection, env_uuid: &str) -> Resul
         sql::query("DELETE FROM hosted_versions WHERE env_uuid = $1"),
         sql::query("DELETE FROM hosted_states WHERE env_uuid = $1"),
         sql::query("DELETE FROM hosted_credentials WHERE env_uuid = $1"),
+        sql::query("DELETE FROM state_keys WHERE env_uuid = $1"),
     ] {
         query.bind(env_uuid).execute(connection).await?;
     }

@@ -269,6 +269,8 @@ pub(crate) enum StateStorageConfiguration {
 #[derive(ToSchema)]
 pub(crate) struct KubernetesState {
     namespace: String,
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
 }
 
 /// State in a bucket.
@@ -278,6 +280,8 @@ pub(crate) struct BucketState {
     bucket: String,
     #[schema(pattern = r"^[a-zA-Z0-9._-]+(?:/[a-zA-Z0-9._-]+)*/?$")]
     path_prefix: Option<String>,
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
 }
 
 /// State in a storage account.
@@ -288,6 +292,8 @@ pub(crate) struct AzureState {
     resource_group_name: Option<String>,
     #[schema(pattern = r"^[a-zA-Z0-9._-]+(?:/[a-zA-Z0-9._-]+)*/?$")]
     path_prefix: Option<String>,
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
 }
 
 /// State on the host of the runner.
@@ -296,7 +302,10 @@ pub(crate) struct LocalState {}
 
 /// State with this server.
 #[derive(ToSchema)]
-pub(crate) struct WindlassState {}
+pub(crate) struct WindlassState {
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
+}
 
 /// State behind HTTP.
 #[derive(ToSchema)]
@@ -313,6 +322,8 @@ pub(crate) struct HttpState {
     /// Instead of `UNLOCK`.
     #[schema(pattern = "^[A-Z]+$", max_length = 20)]
     unlock_method: Option<String>,
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
 }
 
 /// State in a database; its address is in the environment of the runner (`PG_CONN_STR`).
@@ -321,6 +332,8 @@ pub(crate) struct PgState {
     /// Begins the name of the schema of each environment; `windlass` where nothing is said.
     #[schema(pattern = "^[a-z_][a-z0-9_]*$", max_length = 30)]
     schema_name: Option<String>,
+    /// Whether OpenTofu encrypts what lies there, under keys of this installation.
+    encryption: Option<bool>,
 }
 
 /// A request for a runner.

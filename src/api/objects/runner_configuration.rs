@@ -161,6 +161,14 @@ pub(crate) fn state(found: &mut Problems, map: Map<String, Value>) -> Map<String
         }
         _ => {}
     }
+    if fields.flag(found, "encryption") == Some(true) && kind == "local" {
+        found.invalid(
+            "/state_storage_configuration/encryption",
+            "a state of type local is in clear on the disk of its host, where this program looks into it; encryption is for \
+             states that lie elsewhere"
+                .to_owned(),
+        );
+    }
     fields.only(found, |key| {
         format!(
             "the supplied state storage configuration does not match the specified type {kind}: json: unknown field \"{key}\""

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::deploy::{Error, Service};
+use crate::runner::engine::encrypted;
 use crate::store::deployments::{places, rows, runs};
 use crate::store::objects::environments;
 use crate::store::states::{self, Head, Lock, Version};
@@ -69,7 +70,7 @@ impl Service {
         })
     }
 
-    /// The content of one version.
+    /// The content of one version, in clear.
     pub(crate) async fn hosted_pull(&self, of: Of<'_>, version: i64) -> Result<Vec<u8>, Error> {
         let mut reading = self.store.reading().await?;
         let uuid = self.hosted_environment(&mut reading, of).await?;
@@ -77,7 +78,9 @@ impl Service {
             .store
             .hosted_state(&mut reading, &uuid, version)
             .await?;
-        found.ok_or_else(|| no_version(version))
+        let found = found.ok_or_else(|| no_version(version))?;
+        let keys = self.store.state_keys(&mut reading, &uuid).await?;
+        Ok(encrypted::opened(found, &keys))
     }
 
     /// Makes the content of an older version the newest one; `by` says so.

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use super::{Error, Service};
 use crate::model::phase::{FailureClass, Mode};
 use crate::runner::RunKey;
+use crate::runner::engine::encrypted;
 use crate::runner::job::HostedState;
 use crate::store::deployments::{Connection, places, rows};
 use crate::store::identity::tokens::{Kind, Secret};
@@ -175,6 +176,19 @@ impl Service {
                 .await?),
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// The same as it can be looked into, also where its engine encrypts it.
+    pub(super) async fn hosted_clear(
+        &self,
+        connection: &mut Connection,
+        env_uuid: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let Some(state) = self.hosted_now(connection, env_uuid).await? else {
+            return Ok(None);
+        };
+        let keys = self.store.state_keys(connection, env_uuid).await?;
+        Ok(Some(encrypted::opened(state, &keys)))
     }
 
     /// Takes the lock. The same again is no error.

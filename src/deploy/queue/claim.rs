@@ -8,7 +8,7 @@ use crate::deploy::offer::{Keep, Offer};
 use crate::deploy::plan::{Ask, Plan, StoredBundle, empty_manifest};
 use crate::deploy::{Error, Service, runners};
 use crate::model::phase::{self, FailureClass, Mode, Outcome, Step};
-use crate::runner::job::{self, Action, Deadlines, Job, PROTOCOL};
+use crate::runner::job::{self, Action, Deadlines, Encryption, Job, PROTOCOL};
 use crate::runner::{Adoptable, Assignment, Awaited, Launch, RunKey};
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace};
@@ -31,6 +31,8 @@ pub(in crate::deploy) struct Prepared {
     assignment: Assignment,
     /// Whether the server keeps its state, so that credentials are to be made.
     is_hosted: bool,
+    /// Whether its engine encrypts the state, so that there must be a key.
+    encrypts: bool,
 }
 
 /// What one look at a queued deployment came to.
@@ -406,6 +408,7 @@ impl Service {
                 engine: runners::engine(&launch),
                 local_state: is_local,
                 state: None,
+                encryption: None,
                 move_to: moving.as_ref().map(|moving| moving.to()),
                 left_open,
                 environment: std::collections::BTreeMap::new(),
@@ -436,6 +439,7 @@ impl Service {
         };
         Ok(Prepared {
             assignment,
+            encrypts: runners::encrypts(&offer.runner),
             is_hosted: runners::is_hosted(&offer.runner)
                 || moving.is_some_and(|moving| moving.needs_server()),
         })
@@ -459,7 +463,18 @@ impl Service {
         let Prepared {
             mut assignment,
             is_hosted,
+            encrypts,
         } = prepared;
+        let keys = match encrypts {
+            true => self.store.state_keys_made(writing, &row.env_uuid).await?,
+            false => self.store.state_keys(writing, &row.env_uuid).await?,
+        };
+        if !keys.is_empty() {
+            assignment.job.encryption = Some(Encryption {
+                keys,
+                writes: encrypts,
+            });
+        }
         if is_hosted {
             let granted = self
                 .hosted_grant(writing, &row.env_uuid, &assignment.key)

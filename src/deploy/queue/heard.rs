@@ -50,7 +50,7 @@ impl Service {
                 }
             }
         }
-        let state = self.hosted_now(writing, &row.env_uuid).await?;
+        let state = self.hosted_clear(writing, &row.env_uuid).await?;
         if let Some(state) = state.as_deref().and_then(State::read) {
             // Where an object was deleted first, the state may still hold that one.
             open.unrecorded

@@ -184,7 +184,7 @@ impl Desk for LocalDesk {
         let work = async {
             let mut reading = self.service.store.reading().await?;
             match current(&mut reading, &self.lease, key).await? {
-                Some((row, _)) => self.service.hosted_now(&mut reading, &row.env_uuid).await,
+                Some((row, _)) => self.service.hosted_clear(&mut reading, &row.env_uuid).await,
                 None => Ok(None),
             }
         };

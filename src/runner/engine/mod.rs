@@ -10,6 +10,7 @@
 //! version of the stream is refused.
 
 pub(crate) mod document;
+pub(crate) mod encrypted;
 pub(crate) mod plan_file;
 pub(crate) mod same;
 pub(crate) mod state_file;

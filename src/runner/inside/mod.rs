@@ -17,6 +17,7 @@ mod apply;
 mod call;
 mod child;
 mod ear;
+mod encryption;
 pub(crate) mod guard;
 mod intake;
 mod log;
@@ -133,6 +134,10 @@ impl Options {
 
 /// Runs the supervisor with the arguments behind `inside`.
 pub(crate) fn main() -> ExitCode {
+    let mut asked = std::env::args_os().skip(2);
+    if asked.next().is_some_and(|flag| flag == "--key") {
+        return encryption::provide(asked.next().map(PathBuf::from).as_deref());
+    }
     let options = match Options::read(std::env::args_os().skip(2)) {
         Ok(options) => options,
         Err(problem) => {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{Called, Ear, Limits};
 use super::child::Word;
+use super::encryption;
 use super::guard::{self, Guard};
 use super::log::Log;
 use super::place::{self, Place};
@@ -248,11 +249,17 @@ impl<'a> Run<'a> {
             true => place::inherited(std::env::vars()),
             false => BTreeMap::new(),
         };
-        let environment_elsewhere = match job.move_to {
+        let mut environment_elsewhere = match job.move_to {
             Some(_) => place.environment(job, None, &usable, inherited.clone()),
             None => BTreeMap::new(),
         };
-        let environment = place.environment(job, job.state.as_ref(), &usable, inherited);
+        let mut environment = place.environment(job, job.state.as_ref(), &usable, inherited);
+        if let Some((text, held)) = encryption::given(job, kind)? {
+            for environment in [&mut environment, &mut environment_elsewhere] {
+                environment.insert(encryption::VARIABLE.to_owned(), text.clone());
+            }
+            memory.extend(held);
+        }
         let mut facts = Facts {
             open,
             clean: true,

@@ -52,6 +52,7 @@ fn assignment() -> Assignment {
             labels: BTreeMap::new(),
             engine: Some("opentofu".into()),
             local_state: true,
+            encryption: None,
             move_to: None,
             state: None,
             left_open: Default::default(),

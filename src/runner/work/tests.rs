@@ -34,6 +34,7 @@ fn assignment(key: &RunKey) -> Assignment {
             labels: BTreeMap::new(),
             engine: None,
             local_state: true,
+            encryption: None,
             move_to: None,
             state: None,
             left_open: Default::default(),

@@ -1,5 +1,6 @@
 //! States that a server keeps, with real engines: what they write, what a killed one leaves, and the protocol itself.
 
+mod encrypted;
 mod faults;
 mod foreign;
 mod moving;

@@ -17,7 +17,7 @@ everywhere! {
     a_state_follows_its_runner_to_the_server_and_back
 }
 
-const MOVE: [&str; 7] = [
+pub(super) const MOVE: [&str; 7] = [
     "state",
     "move",
     "shop",
@@ -28,7 +28,7 @@ const MOVE: [&str; 7] = [
 ];
 
 /// The runner keeps its states elsewhere from now on.
-fn keeps(client: &Place, from: &str, to: &str) {
+pub(super) fn keeps(client: &Place, from: &str, to: &str) {
     let file = client.work().join("catalogue/all.yaml");
     let text = fs::read_to_string(&file).expect("reads");
     let line = |storage: &str| format!("state_storage_configuration: {storage}\n");
@@ -45,14 +45,14 @@ fn storage(client: &Place) -> Value {
 }
 
 /// Deploys, and says what was added and changed.
-fn changes(client: &Place, text: &str) -> (Value, Value) {
+pub(super) fn changes(client: &Place, text: &str) -> (Value, Value) {
     deploy(client, text);
     let record = client.deployment(&client.newest("dev"));
     let of = |name: &str| record["metrics"][name].clone();
     (of("num_tf_resources_added"), of("num_tf_resources_changed"))
 }
 
-fn none() -> (Value, Value) {
+pub(super) fn none() -> (Value, Value) {
     (json!(0), json!(0))
 }
 

@@ -267,7 +267,12 @@ impl Log {
         Ok(Self {
             stream: Stream::begin(spool, job, StreamName::Logs, &job.log_recipients)?,
             level: Level::parse(&job.log_level),
-            hidden: job.state.iter().flat_map(HostedState::secrets).collect(),
+            hidden: job
+                .state
+                .iter()
+                .flat_map(HostedState::secrets)
+                .chain(job.encryption.iter().flat_map(|it| it.keys.clone()))
+                .collect(),
             kept: KEPT,
             buffer: Vec::new(),
             since: None,
