@@ -58,7 +58,7 @@ impl Fleet {
     /// Starts everything, and makes an environment for each tenant.
     pub(super) fn start(tenants: u64) -> Self {
         let root = tempfile::Builder::new()
-            .prefix("windlass-fleet-")
+            .prefix("windlass-test-fleet-")
             .tempdir()
             .expect("a directory");
         let world = Arc::new(World::new(root.path().join("world")));
