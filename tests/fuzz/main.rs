@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! windlass-fuzz all SECONDS       every target for so long, two at a time, from where the last run ended
-//! windlass-fuzz gate              every target from nothing, with one seed and a number of inputs: each run tries the same
-//!                                 ones, so that a change is never refused for the luck of a draw
+//! windlass-fuzz gate              every target from nothing, with one seed and a number of inputs, so that a fast machine
+//!                                 asks no more of a change than a slow one; maps and threads leave some luck in the draw
 //! windlass-fuzz planted SECONDS   every target must find its planted bug within so long
 //! windlass-fuzz TARGET SECONDS    one target
 //! windlass-fuzz TARGET FILE…      tries these inputs only

@@ -465,8 +465,11 @@ impl Service {
             is_hosted,
             encrypts,
         } = prepared;
+        let job = &assignment.job;
         let keys = match encrypts {
             true => self.store.state_keys_made(writing, &row.env_uuid).await?,
+            // On the disk of a host nothing ever was encrypted.
+            false if job.local_state && job.move_to.is_none() => Vec::new(),
             false => self.store.state_keys(writing, &row.env_uuid).await?,
         };
         if !keys.is_empty() {
