@@ -105,6 +105,22 @@ fn a_state_is_encrypted_from_the_next_deployment_on_and_under_a_new_key_after_a_
 }
 
 #[test]
+#[ignore = "needs docker and opentofu"]
+fn a_container_encrypts_alike() {
+    let place = Place::new(Launcher::Docker, Engine::OpenTofu);
+    let server = Server::start(&place, &[]);
+    let (client, _) = client(&place, &server);
+    let (keeper, url) = Keeper::start();
+    let sealed = format!(
+        "{{type: http, address: \"{url}\", lock_path: /lock, lock_method: POST, unlock_method: DELETE, encryption: true}}"
+    );
+    keeps(&client, CLEAR, &sealed);
+    assert_eq!(changes(&client, "geheim").0, 1);
+    is_under(&kept(&keeper), Some(1), "geheim");
+    assert_eq!(changes(&client, "geheim"), none());
+}
+
+#[test]
 #[ignore = "needs terraform"]
 fn only_opentofu_encrypts_and_only_what_lies_elsewhere() {
     let place = Place::new(Launcher::Process, Engine::Terraform);

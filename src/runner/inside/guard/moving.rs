@@ -6,7 +6,7 @@ use super::files::{COPY, STATE, read, replace};
 use super::journal::write_journal;
 use super::{Found, GuardError, io_error, look, make, stream};
 
-/// What lies in a state directory, as [`look`] says it; `None` where no state was ever put there. Nothing is written.
+/// What lies in a state directory, as [`look()`] says it; `None` where no state was ever put there. Nothing is written.
 pub(crate) fn taken(dir: &Path) -> Result<Option<Found>, GuardError> {
     if read(dir, STATE)?.is_none() && read(dir, COPY)?.is_none() {
         return Ok(None);
