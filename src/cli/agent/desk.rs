@@ -268,6 +268,8 @@ impl AgentDesk {
                     compared = tokio::time::Instant::now();
                     self.compare(false).await
                 }
+                // Whoever was away is asked for an answer at once: what was not told waits for it.
+                Some(_) if failures > 0 => self.renew(Duration::ZERO).await,
                 Some(length) => self.renew(length / 3).await,
             };
             match outcome {
