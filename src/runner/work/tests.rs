@@ -135,6 +135,8 @@ struct State {
     /// What something was to stand by for, and how many waited then.
     stood_by: Vec<(Vec<String>, usize)>,
     most_at_once: usize,
+    /// Whether what runs cannot be read, though it is known to run.
+    unreadable: bool,
 }
 
 #[derive(Default, Clone)]
@@ -250,9 +252,11 @@ impl Desk for FakeDesk {
     async fn running(&self) -> Result<Vec<Adoptable>, DeskError> {
         self.0.failing()?;
         Ok(self.0.with(|state| {
+            let is_read = !state.unreadable;
             state
                 .running
                 .iter()
+                .filter(|_| is_read)
                 .map(|(key, running)| Adoptable {
                     assignment: assignment(key),
                     handle: running.handle.clone(),
@@ -261,6 +265,11 @@ impl Desk for FakeDesk {
                 })
                 .collect()
         }))
+    }
+
+    async fn held(&self) -> Result<Vec<RunKey>, DeskError> {
+        self.0.failing()?;
+        Ok(self.0.with(|state| state.running.keys().cloned().collect()))
     }
 
     async fn launched(&self, key: &RunKey, handle: &Handle) -> Result<bool, DeskError> {
@@ -615,6 +624,23 @@ async fn what_cannot_be_launched_fails_with_its_class() {
             assert!(state.stood_by.is_empty());
         });
     }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_now_is_not_swept_and_is_adopted_later() {
+    let world = World::new(&["r"]);
+    assert!(world.work_until(At::Event(1)).await);
+    world.with(|state| state.unreadable = true);
+    world.work(1).await;
+    world.with(|state| {
+        assert!(state.carriers.contains_key(&key("r", 1)));
+        state.unreadable = false;
+    });
+    world.work(1).await;
+    world.with(|state| {
+        assert_eq!(state.ended["r"], RunEnd::Finished);
+        assert_eq!(state.begun["r"], 1);
+    });
 }
 
 #[tokio::test]

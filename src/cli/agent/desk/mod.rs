@@ -520,3 +520,6 @@ impl Desk for AgentDesk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
