@@ -1,5 +1,6 @@
 //! Agents: another data directory, which knows a server and which no server knows, carries runs.
 
+mod net;
 pub(crate) mod relay;
 
 use std::fs;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use self::net::Network;
 use self::relay::Relay;
 use crate::server::{Server, TOKEN};
 use crate::support::{CATALOGUE, Client, Engine, Launcher, Place, wait_until};
@@ -459,4 +461,44 @@ fn what_a_run_says_while_the_server_is_away_is_told_later() {
     assert_eq!(world.place.ends(&id), 1);
     agent.terminate();
     assert_eq!(agent.wait().code, Some(0));
+}
+
+#[test]
+#[ignore = "needs ip and iptables"]
+fn an_agent_that_nothing_can_reach_carries_runs() {
+    let world = World::new("{type: process}");
+    let network = Network::new();
+    let server = world.server.as_ref().expect("it serves");
+    let relay = Relay::at(network.near(), server.address());
+    let far = gated();
+    far.write("token", world.token());
+    let url = relay.url();
+    let line = [
+        "agent",
+        "--server",
+        &url,
+        "--allow-http",
+        "--launchers",
+        "process",
+    ];
+    let mut agent = network.start(&far, &[&line[..], &["--enrol", "@token"]].concat());
+    wait_until("the agent is connected", || {
+        let said = fs::read_to_string(far.work().join("said")).unwrap_or_default();
+        let ended = agent.try_wait().expect("a child");
+        assert!(ended.is_none(), "the agent ended: {said}");
+        said.contains("the agent is connected")
+    });
+    let id = world.deploy();
+    let state = wait_at_gate(&far);
+    assert!(!network.lets_in(), "nobody gets in");
+    agent.kill().expect("a signal");
+    agent.wait().expect("a child");
+    let mut agent = network.start(&far, &line);
+    go_on(&state);
+    let ended = world.client.ended(&id);
+    assert_eq!(ended["status"], "succeeded", "{ended}");
+    assert_eq!(ended["windlass"]["attempt"], 1);
+    assert_eq!(effects(&far), 1);
+    agent.kill().expect("a signal");
+    agent.wait().expect("a child");
 }

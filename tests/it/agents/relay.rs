@@ -25,9 +25,18 @@ impl Relay {
         Self::among([to])
     }
 
+    /// The same at this address of the machine.
+    pub(crate) fn at(address: Ipv4Addr, to: SocketAddr) -> Arc<Self> {
+        Self::between(address, [to])
+    }
+
     /// One that leads to those of several servers that take connections, in turn.
     pub(crate) fn among(to: impl IntoIterator<Item = SocketAddr>) -> Arc<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Self::between(Ipv4Addr::LOCALHOST, to)
+    }
+
+    fn between(address: Ipv4Addr, to: impl IntoIterator<Item = SocketAddr>) -> Arc<Self> {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let relay = Arc::new(Self {
             address: listener.local_addr().expect("an address"),
             state: Mutex::new(State {

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -23,6 +24,7 @@ enum Victim {
     ClientAndWorker,
     Supervisor,
     Engine,
+    /// Evicted, as all are of a node that is drained.
     Pod,
     Database,
 }
@@ -55,17 +57,35 @@ impl Victim {
             }
             Self::Supervisor => kill_in(&pod(ground), "windlass"),
             Self::Engine => kill_in(&pod(ground), "tofu"),
-            Self::Pod => {
-                let name = pod(ground);
-                let line = ["delete", "pod", &name, "-n", &ground.namespace];
-                cluster().ask(&[&line[..], &["--wait=false"]].concat());
-            }
+            Self::Pod => evict(&pod(ground), &ground.namespace),
             Self::Database => {
                 ground.place.tell_database("kill");
                 ground.place.tell_database("start");
             }
         }
     }
+}
+
+fn evict(pod: &str, namespace: &str) {
+    let eviction = json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": namespace},
+    });
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/eviction");
+    let mut child = cluster()
+        .kubectl()
+        .args(["create", "--raw", &path, "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("kubectl");
+    let mut input = child.stdin.take().expect("a pipe");
+    input
+        .write_all(eviction.to_string().as_bytes())
+        .expect("it reads");
+    drop(input);
+    assert!(child.wait().expect("it ends").success(), "{pod} is evicted");
 }
 
 /// Kills every process of this name in a pod: its node is this machine.
