@@ -53,6 +53,39 @@ pub(super) struct Accepted {
     pub(super) plan: Plan,
 }
 
+impl Accepted {
+    /// A run of an environment that nobody sent a manifest for, and whose outputs nobody reads. First the organisation,
+    /// and who asks.
+    pub(super) fn without_manifest(
+        (org, by): (&str, &str),
+        mode: Mode,
+        environment: Environment,
+        log_recipients: Vec<RecipientSpec>,
+        offer: Offer,
+        plan: Plan,
+    ) -> Self {
+        Self {
+            org: org.to_owned(),
+            by: by.to_owned(),
+            mode,
+            rollback_to: None,
+            idempotency: None,
+            log_level: "info".to_owned(),
+            log_recipients,
+            output_recipients: Vec::new(),
+            request: DeploymentCreate {
+                project_id: environment.project_id.clone(),
+                env_id: environment.id.clone(),
+                mode: mode.on_the_wire().0.to_owned(),
+                ..DeploymentCreate::default()
+            },
+            offer,
+            plan,
+            environment,
+        }
+    }
+}
+
 impl Service {
     /// Accepts a deployment, or answers a dry run. `by` is the id of whoever asks.
     pub(crate) async fn create(

@@ -13,7 +13,7 @@ use crate::store::deployments::{resources, rows};
 use crate::store::objects::environments::{self, RulesOfEnvironment};
 use crate::store::objects::organizations::SYSTEM_USER;
 use crate::store::{Writing, clock, states};
-use crate::wire::deployments::{DeploymentCreate, RecipientSpec};
+use crate::wire::deployments::RecipientSpec;
 use crate::wire::objects::Environment;
 
 /// How an environment is to be removed.
@@ -195,25 +195,17 @@ impl Service {
             lock_file: place.lock_file.as_deref(),
         };
         let plan = self.plan(&offer, &ask, Keep::Yes).await?;
-        let accepted = Accepted {
-            org,
-            by: SYSTEM_USER.to_owned(),
-            mode: Mode::Destroy,
-            rollback_to: None,
-            idempotency: None,
-            log_level: last.map_or_else(|| "info".to_owned(), |last| last.log_level),
+        let mut accepted = Accepted::without_manifest(
+            (&org, SYSTEM_USER),
+            Mode::Destroy,
+            environment,
             log_recipients,
-            output_recipients: Vec::new(),
-            request: DeploymentCreate {
-                project_id: environment.project_id.clone(),
-                env_id: environment.id.clone(),
-                mode: "destroy".to_owned(),
-                ..DeploymentCreate::default()
-            },
             offer,
             plan,
-            environment,
-        };
+        );
+        if let Some(last) = last {
+            accepted.log_level = last.log_level;
+        }
         let (row, _) = self.insert(writing, accepted).await?;
         Ok(row.id)
     }

@@ -26,7 +26,7 @@ use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places::{self, EnvironmentPlace, StatePlace};
 use crate::store::deployments::{Connection, leases, rows};
 use crate::store::objects::environments;
-use crate::wire::deployments::{Deployment, DeploymentCreate, Diff, Metrics};
+use crate::wire::deployments::{Deployment, Diff, Metrics};
 use crate::wire::state::StateMove;
 
 /// The type of storage on the disk of a host.
@@ -118,25 +118,14 @@ impl Service {
         offer.runner = runner;
         offer.deadlines = None;
         let plan = self.compiled_move(&moving, previous, &offer)?;
-        let accepted = Accepted {
-            org: org.to_owned(),
-            by: by.to_owned(),
-            mode: Mode::StateMove,
-            rollback_to: None,
-            idempotency: None,
-            log_level: "info".to_owned(),
+        let accepted = Accepted::without_manifest(
+            (org, by),
+            Mode::StateMove,
+            environment,
             log_recipients,
-            output_recipients: Vec::new(),
-            request: DeploymentCreate {
-                project_id: environment.project_id.clone(),
-                env_id: environment.id.clone(),
-                mode: Mode::StateMove.on_the_wire().0.to_owned(),
-                ..DeploymentCreate::default()
-            },
             offer,
             plan,
-            environment,
-        };
+        );
         let (row, _) = self.insert(&mut writing, accepted).await?;
         self.store
             .document_save(&mut writing, &row.id, Kind::Move, &moving)

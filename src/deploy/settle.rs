@@ -12,7 +12,7 @@ use crate::runner::state;
 use crate::store::deployments::documents::Kind;
 use crate::store::deployments::places;
 use crate::store::objects::environments;
-use crate::wire::deployments::{Deployment, DeploymentCreate};
+use crate::wire::deployments::Deployment;
 use crate::wire::objects::Environment;
 use crate::wire::state::{Open, StateSettle, StateView};
 
@@ -146,26 +146,9 @@ impl Service {
         };
         offer.deadlines = None;
         let plan = self.plan(&offer, &ask, Keep::Yes).await?;
-        let accepted = Accepted {
-            org: org.to_owned(),
-            by: by.to_owned(),
-            mode,
-            rollback_to: None,
-            idempotency: None,
-            log_level: "info".to_owned(),
-            log_recipients,
-            output_recipients: Vec::new(),
-            request: DeploymentCreate {
-                project_id: environment.project_id.clone(),
-                env_id: environment.id.clone(),
-                mode: mode.on_the_wire().0.to_owned(),
-                plan_only: body.plan_only.then_some(true),
-                ..DeploymentCreate::default()
-            },
-            offer,
-            plan,
-            environment,
-        };
+        let mut accepted =
+            Accepted::without_manifest((org, by), mode, environment, log_recipients, offer, plan);
+        accepted.request.plan_only = body.plan_only.then_some(true);
         let (row, _) = self.insert(&mut writing, accepted).await?;
         self.store
             .document_save(&mut writing, &row.id, Kind::Addresses, &addresses)
